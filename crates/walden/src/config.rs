@@ -1,0 +1,402 @@
+//! How a log is to behave. Nothing here is needed to read a log that is already there.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// The largest payload of one batch in one record: its end offsets are 32 bits wide.
+const MAX_RECORD_LIMIT: u64 = u32::MAX as u64;
+
+/// When an append returns: what it has survived by then. The table is in the crate's documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SyncStrategy {
+    /// `append` returns when the record is in this process's memory. A crash of the process may lose
+    /// what was not flushed, a power cut all since the last sync.
+    Background,
+    /// `append` returns when the kernel has the record. A crash of the process loses nothing, a power
+    /// cut all since the last sync.
+    OsCache,
+    /// `append` returns when the record is durable. Nothing is lost.
+    Always,
+}
+
+/// The Go library's switch for small segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Any segment size is taken as it is.
+    Debug,
+    /// A segment size under 1 MiB is raised to the default of 10 MiB; `Wal::recovery` says so.
+    Prod,
+}
+
+/// How a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BatchFormat {
+    /// One record for the whole batch: after a crash it is there whole or not at all.
+    Packed,
+    /// One record per entry, as the Go library writes and reads them: order is kept over a crash,
+    /// atomicity is not.
+    Separate,
+}
+
+/// What opening does about a torn tail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RecoveryMode {
+    /// Cut it off, after a copy was put into quarantine, and report it.
+    TruncateTail,
+    /// Refuse to open, unless the tail holds only zeros.
+    Strict,
+}
+
+/// Who does what must be done besides appending: making the next segment, sealing, periodic syncs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Maintenance {
+    /// A thread of the log's own.
+    Thread,
+    /// The caller, with [`Wal::tick`](crate::Wal::tick). No thread is started, so that the log runs
+    /// deterministically in a simulation.
+    Manual,
+}
+
+/// What may be removed at the front of the log. Whole sealed segments go, never the active one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    max_age: Option<Duration>,
+    max_bytes: Option<u64>,
+    max_segments: Option<u64>,
+}
+
+impl Retention {
+    /// Keeps everything.
+    #[must_use]
+    pub const fn keep_all() -> Self {
+        Self { max_age: None, max_bytes: None, max_segments: None }
+    }
+
+    /// Segments whose last entry is older than this may go.
+    #[must_use]
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The oldest segments go while the log's segments hold more than this many bytes.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// The oldest segments go while there are more than this many.
+    #[must_use]
+    pub const fn max_segments(mut self, segments: u64) -> Self {
+        self.max_segments = Some(segments);
+        self
+    }
+
+    /// Whether nothing is ever removed.
+    #[must_use]
+    pub const fn keeps_all(&self) -> bool {
+        self.max_age.is_none() && self.max_bytes.is_none() && self.max_segments.is_none()
+    }
+
+    pub(crate) const fn age_limit(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    pub(crate) const fn byte_limit(&self) -> Option<u64> {
+        self.max_bytes
+    }
+
+    pub(crate) const fn segment_limit(&self) -> Option<u64> {
+        self.max_segments
+    }
+}
+
+/// The settings of a log.
+///
+/// Start from one of [`Config::durable`], [`Config::os_cache`] and [`Config::background`]; each says
+/// what an append survives. `Config::default()` has the Go library's defaults, which are those of
+/// `Background`: **a crash of the process loses what was not flushed.**
+///
+/// ```
+/// use std::time::Duration;
+/// use walden::Config;
+///
+/// let config = Config::durable().segment_size(64 << 20).sync_interval(Duration::from_millis(200));
+/// # let _ = config;
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Config {
+    sync_strategy: SyncStrategy,
+    segment_size: u64,
+    segment_prefix: String,
+    buffer_size: u64,
+    sync_interval: Duration,
+    mode: Mode,
+    max_record_size: u64,
+    max_in_flight: u64,
+    batch_format: BatchFormat,
+    recovery_mode: RecoveryMode,
+    maintenance: Maintenance,
+    retention: Retention,
+    quarantine_limit: u64,
+}
+
+impl Default for Config {
+    /// The Go library's defaults: [`SyncStrategy::Background`], segments of 10 MiB, a buffer of 4 KiB,
+    /// a sync every second. **Not durable**: see [`Config::durable`].
+    fn default() -> Self {
+        Self {
+            sync_strategy: SyncStrategy::Background,
+            segment_size: 10 * MIB,
+            segment_prefix: String::from("segment"),
+            buffer_size: 4 * KIB,
+            sync_interval: Duration::from_millis(1000),
+            mode: Mode::Debug,
+            max_record_size: 256 * MIB,
+            max_in_flight: 64 * MIB,
+            batch_format: BatchFormat::Packed,
+            recovery_mode: RecoveryMode::TruncateTail,
+            maintenance: Maintenance::Thread,
+            retention: Retention::keep_all(),
+            quarantine_limit: 256 * MIB,
+        }
+    }
+}
+
+impl Config {
+    /// Every append returns only when its record is durable: neither a crash nor a power cut loses it.
+    pub fn durable() -> Self {
+        Self { sync_strategy: SyncStrategy::Always, buffer_size: 64 * KIB, ..Self::default() }
+    }
+
+    /// Every append returns when the kernel has its record: a crash of the process loses nothing, a
+    /// power cut what came after the last sync.
+    pub fn os_cache() -> Self {
+        Self { sync_strategy: SyncStrategy::OsCache, buffer_size: 64 * KIB, ..Self::default() }
+    }
+
+    /// Appends go to memory and are flushed and synced behind the caller's back: fastest, and a crash
+    /// of the process loses the last moments.
+    pub fn background() -> Self {
+        Self { sync_strategy: SyncStrategy::Background, buffer_size: 64 * KIB, ..Self::default() }
+    }
+
+    /// When an append returns.
+    pub fn sync_strategy(mut self, strategy: SyncStrategy) -> Self {
+        self.sync_strategy = strategy;
+        self
+    }
+
+    /// Bytes after which a new segment begins. A larger record gets a segment of its own.
+    pub fn segment_size(mut self, bytes: u64) -> Self {
+        self.segment_size = bytes;
+        self
+    }
+
+    /// What the names of the log's files begin with: several logs can share a folder.
+    pub fn segment_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.segment_prefix = prefix.into();
+        self
+    }
+
+    /// Bytes that `Background` gathers before it writes them.
+    pub fn buffer_size(mut self, bytes: u64) -> Self {
+        self.buffer_size = bytes;
+        self
+    }
+
+    /// How often what was written is synced in `Background` and `OsCache`, and the note of how far the
+    /// log is durable in each strategy. Bounds what a power cut can lose, and what opening reads.
+    pub fn sync_interval(mut self, interval: Duration) -> Self {
+        self.sync_interval = interval;
+        self
+    }
+
+    /// Whether tiny segments are taken as they are.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// The largest record, or batch in one record, that an append takes; larger ones are refused before
+    /// anything is written. At most 4 GiB − 1. Reading is not bound by it.
+    pub fn max_record_size(mut self, bytes: u64) -> Self {
+        self.max_record_size = bytes;
+        self
+    }
+
+    /// Bytes appended and not yet durable beyond which `try_submit` answers `Busy` and `submit` waits.
+    pub fn max_in_flight(mut self, bytes: u64) -> Self {
+        self.max_in_flight = bytes;
+        self
+    }
+
+    /// How batches are written.
+    pub fn batch_format(mut self, format: BatchFormat) -> Self {
+        self.batch_format = format;
+        self
+    }
+
+    /// What opening does about a torn tail.
+    pub fn recovery_mode(mut self, mode: RecoveryMode) -> Self {
+        self.recovery_mode = mode;
+        self
+    }
+
+    /// Who seals, syncs and prepares.
+    pub fn maintenance(mut self, maintenance: Maintenance) -> Self {
+        self.maintenance = maintenance;
+        self
+    }
+
+    /// What is removed at the front of the log without being asked.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Bytes that the quarantine folder may hold; the oldest go first, the newest is always kept whole.
+    pub fn quarantine_limit(mut self, bytes: u64) -> Self {
+        self.quarantine_limit = bytes;
+        self
+    }
+}
+
+/// A configuration that was found to make sense, with what had to be adjusted.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) strategy: SyncStrategy,
+    pub(crate) segment_size: u64,
+    pub(crate) prefix: String,
+    pub(crate) buffer_size: u64,
+    pub(crate) sync_interval: Duration,
+    pub(crate) max_record_size: u64,
+    pub(crate) max_in_flight: u64,
+    pub(crate) batch_format: BatchFormat,
+    pub(crate) recovery_mode: RecoveryMode,
+    pub(crate) maintenance: Maintenance,
+    pub(crate) retention: Retention,
+    pub(crate) quarantine_limit: u64,
+    /// What was changed, in words, for the report.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Settings {
+    /// Checks a configuration.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names the setting.
+    pub(crate) fn check(config: Config) -> Result<Self> {
+        check_prefix(&config.segment_prefix)?;
+        let mut notes = Vec::new();
+        let mut segment_size = config.segment_size;
+        if config.mode == Mode::Prod && segment_size < MIB {
+            segment_size = 10 * MIB;
+            notes.push(format!(
+                "segment_size {} is under 1 MiB: raised to {segment_size} (Mode::Prod)",
+                config.segment_size
+            ));
+        }
+        if segment_size == 0 {
+            return Err(Error::invalid("segment_size is 0: give it room for a record"));
+        }
+        if segment_size > 1 << 47 {
+            return Err(Error::invalid("segment_size is over 128 TiB"));
+        }
+        if config.max_record_size == 0 || config.max_record_size > MAX_RECORD_LIMIT {
+            return Err(Error::invalid("max_record_size must be from 1 to 4 GiB − 1"));
+        }
+        if config.sync_interval.is_zero() {
+            return Err(Error::invalid(
+                "sync_interval is 0: use SyncStrategy::Always to sync each append",
+            ));
+        }
+        Ok(Self {
+            strategy: config.sync_strategy,
+            segment_size,
+            prefix: config.segment_prefix,
+            buffer_size: config.buffer_size.max(1),
+            sync_interval: config.sync_interval,
+            max_record_size: config.max_record_size,
+            max_in_flight: config.max_in_flight.max(1),
+            batch_format: config.batch_format,
+            recovery_mode: config.recovery_mode,
+            maintenance: config.maintenance,
+            retention: config.retention,
+            quarantine_limit: config.quarantine_limit,
+            notes,
+        })
+    }
+}
+
+/// A prefix must be usable as the start of a file name on any system and must not hide files.
+pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
+    let bad = |why: &str| Err(Error::invalid(format!("segment_prefix {prefix:?} {why}")));
+    if prefix.is_empty() {
+        return bad("is empty");
+    }
+    if prefix.len() > 128 {
+        return bad("is longer than 128 bytes");
+    }
+    if prefix.starts_with('.') {
+        return bad("begins with a dot");
+    }
+    if prefix.chars().any(|c| c == '/' || c == '\\' || c.is_control()) {
+        return bad("holds a separator or a control character");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_the_go_librarys() {
+        let settings = Settings::check(Config::default()).unwrap();
+        assert_eq!(settings.strategy, SyncStrategy::Background);
+        assert_eq!(settings.segment_size, 10_485_760);
+        assert_eq!(settings.buffer_size, 4096);
+        assert_eq!(settings.sync_interval, Duration::from_secs(1));
+        assert_eq!(settings.prefix, "segment");
+        assert_eq!(settings.max_record_size, 256 << 20);
+    }
+
+    #[test]
+    fn prod_raises_a_tiny_segment_and_says_so() {
+        let prod = Settings::check(Config::durable().segment_size(4096).mode(Mode::Prod)).unwrap();
+        assert_eq!(prod.segment_size, 10_485_760);
+        assert_eq!(prod.notes.len(), 1);
+        let debug = Settings::check(Config::durable().segment_size(4096)).unwrap();
+        assert_eq!(debug.segment_size, 4096);
+        assert!(debug.notes.is_empty());
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        for (config, word) in [
+            (Config::durable().segment_size(0), "segment_size"),
+            (Config::durable().segment_prefix(""), "segment_prefix"),
+            (Config::durable().segment_prefix("a/b"), "segment_prefix"),
+            (Config::durable().segment_prefix("a\nb"), "segment_prefix"),
+            (Config::durable().segment_prefix(".hidden"), "segment_prefix"),
+            (Config::durable().max_record_size(0), "max_record_size"),
+            (Config::durable().max_record_size(1 << 32), "max_record_size"),
+            (Config::durable().sync_interval(Duration::ZERO), "sync_interval"),
+        ] {
+            let error = Settings::check(config).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Keeps the first failure after which the kernel's cache cannot be trusted, and refuses all changes
+//! from then on (invariant 7).
+//!
+//! After a failed sync the kernel marks the pages clean: a later sync would succeed and mean nothing.
+//! So every sync's failure is final, and every failed write but for want of room. The decorator sits
+//! under everything that changes files, so no caller can forget to look.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::{Access, DirEntry, File, Storage};
+use crate::error::{Error, ErrorKind, is_full};
+use crate::sync::{Arc, Mutex, OnceLock};
+
+type Watcher = Box<dyn FnOnce(&Error) + Send>;
+
+/// The first final failure of a log.
+#[derive(Default)]
+pub(crate) struct Latch {
+    cause: OnceLock<Error>,
+    watcher: Mutex<Option<Watcher>>,
+}
+
+impl std::fmt::Debug for Latch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Latch").field("cause", &self.cause).finish_non_exhaustive()
+    }
+}
+
+impl Latch {
+    /// The failure, if there was one.
+    pub(crate) fn cause(&self) -> Option<&Error> {
+        self.cause.get()
+    }
+
+    /// `Err` with the failure, if there was one.
+    pub(crate) fn check(&self) -> crate::Result<()> {
+        self.cause().map_or(Ok(()), |cause| Err(cause.clone()))
+    }
+
+    /// Calls `watcher` at the first failure.
+    pub(crate) fn watch(&self, watcher: Watcher) {
+        *self.watcher.lock() = Some(watcher);
+    }
+
+    /// Remembers a failure, if it is the first, and tells the watcher.
+    pub(crate) fn fail(&self, cause: &Error) -> Error {
+        let poisoned = Error::new(
+            ErrorKind::Poisoned,
+            format!("the log takes no more changes, since {cause}"),
+        )
+        .caused_by(cause)
+        .advice(
+            "open it again once the disk is well; appends that failed so may be found after that",
+        );
+        if self.cause.set(poisoned).is_ok() {
+            let watcher = self.watcher.lock().take();
+            if let (Some(watcher), Some(cause)) = (watcher, self.cause()) {
+                watcher(cause);
+            }
+        }
+        self.cause().cloned().unwrap_or_else(|| cause.clone())
+    }
+
+    fn refuse(&self) -> io::Result<()> {
+        self.cause().map_or(Ok(()), |cause| Err(io::Error::from(cause.clone())))
+    }
+
+    fn any<T>(&self, doing: &str, path: &Path, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| self.fail(&Error::io(doing, path, error)).into())
+    }
+
+    fn unless_full<T>(&self, doing: &str, path: &Path, result: io::Result<T>) -> io::Result<T> {
+        match result {
+            Err(error) if !is_full(&error) && error.kind() != io::ErrorKind::Interrupted => {
+                self.any(doing, path, Err(error))
+            }
+            other => other,
+        }
+    }
+}
+
+/// A [`Storage`] that refuses changes once its [`Latch`] has fallen.
+#[derive(Debug)]
+pub(crate) struct LatchedStorage {
+    inner: Arc<dyn Storage>,
+    latch: Arc<Latch>,
+}
+
+impl LatchedStorage {
+    pub(crate) fn new(inner: Arc<dyn Storage>, latch: Arc<Latch>) -> Self {
+        Self { inner, latch }
+    }
+
+    fn wrap(&self, path: &Path, inner: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(LatchedFile { inner, latch: Arc::clone(&self.latch), path: path.to_owned() })
+    }
+}
+
+impl Storage for LatchedStorage {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        let file = self.inner.open(path, access)?;
+        Ok(if access == Access::Read { file } else { self.wrap(path, file) })
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.latch.refuse()?;
+        Ok(self.wrap(path, self.inner.create(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.latch.refuse()?;
+        self.latch.unless_full("rename", from, self.inner.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.latch.refuse()?;
+        self.inner.remove(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.inner.list(dir)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.latch.refuse()?;
+        self.inner.create_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.latch.refuse()?;
+        self.latch.any("sync the folder", dir, self.inner.sync_dir(dir))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.inner.lock(path)
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.inner.free_space(dir)
+    }
+}
+
+#[derive(Debug)]
+struct LatchedFile {
+    inner: Arc<dyn File>,
+    latch: Arc<Latch>,
+    path: PathBuf,
+}
+
+impl File for LatchedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.latch.refuse()?;
+        self.latch.unless_full("write", &self.path, self.inner.write_at(buf, offset))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.latch.refuse()?;
+        self.latch.any("sync", &self.path, self.inner.sync_data())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.latch.refuse()?;
+        self.latch.any("sync", &self.path, self.inner.sync_all())
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.latch.refuse()?;
+        self.inner.allocate(offset, len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.latch.refuse()?;
+        self.latch.unless_full("set the length", &self.path, self.inner.set_len(len))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.inner.modified()
+    }
+}

@@ -1,0 +1,204 @@
+//! The operating system, behind two small traits: nothing else in the crate touches files or clocks.
+//!
+//! Offsets are given with every call; there is no hidden cursor. [`OsStorage`] is the real one;
+//! `walden-sim` has a simulated disk. [`Latch`] keeps the first failure that makes the kernel's cache
+//! untrustworthy and refuses every change after it.
+
+mod clock;
+mod latch;
+mod os;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+pub use self::clock::{Clock, SystemClock};
+pub(crate) use self::latch::{Latch, LatchedStorage};
+pub use self::os::OsStorage;
+use crate::sync::Arc;
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Access {
+    /// Reading only: works on a read-only mount.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// What a name in a folder stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Dir,
+    /// A link, socket, device, …
+    Other,
+}
+
+/// One name in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "implementations of `Storage` build it")]
+pub struct DirEntry {
+    /// The name, without the folder.
+    pub name: OsString,
+    /// What it stands for.
+    pub kind: FileKind,
+}
+
+/// A filesystem.
+///
+/// Names become durable by [`sync_dir`](Storage::sync_dir) only, contents by a file's own sync.
+pub trait Storage: Send + Sync + fmt::Debug {
+    /// Opens an existing file.
+    ///
+    /// # Errors
+    /// The operating system's; `NotFound` where there is none.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>>;
+
+    /// Makes a new, empty file for reading and writing.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the name is taken.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+
+    /// Renames a file, replacing what stood under the new name.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file's name. Who has the file open keeps it.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// The names in a folder, in any order.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, …
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
+
+    /// Makes one folder; its parent must be there.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the name is taken.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// The operating system's; the log treats each as final.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Opens a file for reading and writing, making it if absent, and takes an exclusive advisory lock
+    /// that lasts as long as the returned file.
+    ///
+    /// # Errors
+    /// `WouldBlock` where another holds it.
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+
+    /// Bytes that an ordinary user could still write to the filesystem that holds `dir`, where that can
+    /// be told.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let _ = dir;
+        Ok(None)
+    }
+}
+
+/// An open file. All methods may be called by several threads at once.
+pub trait File: Send + Sync + fmt::Debug {
+    /// Reads at an offset; fewer bytes than asked for are normal, 0 is the end of the file.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes at an offset; fewer bytes than given are normal. Writing past the end grows the file.
+    ///
+    /// # Errors
+    /// `StorageFull` on a full disk, …
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// Makes contents and length durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// The operating system's; the log treats each as final.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Makes contents, length and metadata durable (`fsync`).
+    ///
+    /// # Errors
+    /// The operating system's; the log treats each as final.
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// Reserves space for the bytes `offset..offset + len`, so that writing there cannot meet a full
+    /// disk; grows the file where it is shorter, with zeros.
+    ///
+    /// # Errors
+    /// `Unsupported` where the filesystem cannot; `StorageFull` where there is no room.
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Cuts or grows the file.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file has no bytes.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// When the file was last written to, where that is known.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn modified(&self) -> io::Result<SystemTime>;
+}
+
+/// Reads until `buf` is full or the file ends; returns how much was read.
+pub(crate) fn read_full(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + crate::num::size(done)) {
+            Ok(0) => break,
+            Ok(n) => done += n.min(rest.len()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes all of `buf`. On an error, any part of it may have been written.
+pub(crate) fn write_full(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while let Some(rest) = buf.get(done..).filter(|rest| !rest.is_empty()) {
+        match file.write_at(rest, offset + crate::num::size(done)) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => done += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The machine's filesystem, by positioned reads and writes.
+//!
+//! Linux is what is tested. Other Unixes compile the same calls; elsewhere std's fall-backs are used
+//! and space is not reserved.
+#![expect(clippy::disallowed_methods, reason = "the one place that may touch the filesystem")]
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::{Access, DirEntry, File, FileKind, Storage};
+use crate::sync::Arc;
+
+/// The machine's filesystem.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct OsStorage;
+
+impl OsStorage {
+    /// The machine's filesystem.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+fn os_file(file: fs::File) -> Arc<dyn File> {
+    Arc::new(OsFile(file))
+}
+
+impl Storage for OsStorage {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        let write = access == Access::ReadWrite;
+        let file = fs::OpenOptions::new().read(true).write(write).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(os_file(file))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path).map(os_file)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        fs::read_dir(dir)?
+            .map(|entry| {
+                let entry = entry?;
+                let kind = match entry.file_type()? {
+                    kind if kind.is_file() => FileKind::File,
+                    kind if kind.is_dir() => FileKind::Dir,
+                    _ => FileKind::Other,
+                };
+                Ok(DirEntry { name: entry.file_name(), kind })
+            })
+            .collect()
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // Windows cannot sync a folder; its filesystem logs names itself.
+        if cfg!(windows) { Ok(()) } else { fs::File::open(dir)?.sync_all() }
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let file =
+            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.try_lock().map_err(io::Error::from)?;
+        Ok(os_file(file))
+    }
+
+    #[cfg(unix)]
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+    }
+}
+
+#[derive(Debug)]
+struct OsFile(fs::File);
+
+impl File for OsFile {
+    #[cfg(unix)]
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, buf, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.0, buf, offset)
+    }
+
+    #[cfg(unix)]
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(&self.0, buf, offset)
+    }
+
+    #[cfg(windows)]
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_write(&self.0, buf, offset)
+    }
+
+    // std's calls do a full flush of the device on macOS, where plain fsync does not.
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::io::Errno;
+        loop {
+            return match rustix::fs::fallocate(
+                &self.0,
+                rustix::fs::FallocateFlags::empty(),
+                offset,
+                len,
+            ) {
+                Ok(()) => Ok(()),
+                Err(Errno::INTR) => continue,
+                // INVAL: ZFS and some FUSE filesystems answer so where they mean "unsupported".
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV | Errno::INVAL) => {
+                    Err(io::ErrorKind::Unsupported.into())
+                }
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.0.metadata()?.modified()
+    }
+}
