@@ -5,9 +5,14 @@
 
 mod config;
 mod error;
+mod manifest;
 mod num;
+mod record;
+mod segment;
+mod snapshot;
 pub mod storage;
 mod sync;
+mod watermark;
 
 pub use config::{BatchFormat, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy};
 pub use error::{Error, ErrorKind, Result};

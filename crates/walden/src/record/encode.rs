@@ -1,0 +1,70 @@
+//! Payloads to bytes.
+
+use super::layout::{HEADER_LEN, PACKED, be32, be64};
+use crate::num;
+
+/// Appends one plain record with the concatenation of `parts` as its payload.
+pub(crate) fn encode(out: &mut Vec<u8>, seq: u64, parts: &[&[u8]]) {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    let start = begin(out, num::size(len), seq, len);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    finish(out, start, num::size(len));
+}
+
+/// Length of a packed batch's stored payload; `None` if it overflows.
+pub(crate) fn packed_body_len(entries: u64, bytes: u64) -> Option<u64> {
+    entries.checked_mul(4)?.checked_add(4)?.checked_add(bytes)
+}
+
+/// Appends one record that holds all of `entries` (at least one); `seq` is the first one's.
+///
+/// The caller has checked that count and length fit 32 bits.
+pub(crate) fn encode_packed(out: &mut Vec<u8>, seq: u64, entries: &[&[u8]]) {
+    let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
+    let len = 4 + 4 * entries.len() + bytes;
+    let size = num::size(len) | PACKED;
+    let start = begin(out, size, seq, len);
+    out.extend_from_slice(&be32(clamp32(entries.len())));
+    let mut end = 0;
+    for entry in entries {
+        end += entry.len();
+        out.extend_from_slice(&be32(clamp32(end)));
+    }
+    for entry in entries {
+        out.extend_from_slice(entry);
+    }
+    finish(out, start, size);
+}
+
+fn begin(out: &mut Vec<u8>, size: u64, seq: u64, payload: usize) -> usize {
+    out.reserve(payload + num::index(super::OVERHEAD));
+    let start = out.len();
+    let mut header = [0; num_header()];
+    if let Some((_, rest)) = header.split_first_chunk_mut::<4>() {
+        if let Some((size_field, seq_field)) = rest.split_first_chunk_mut::<8>() {
+            *size_field = be64(size);
+            seq_field.copy_from_slice(&be64(seq));
+        }
+    }
+    out.extend_from_slice(&header);
+    start
+}
+
+fn finish(out: &mut Vec<u8>, start: usize, size: u64) {
+    let crc = crc32c::crc32c(out.get(start + 4..).unwrap_or_default());
+    if let Some(field) = out.get_mut(start..start + 4) {
+        field.copy_from_slice(&be32(crc));
+    }
+    out.extend_from_slice(&be64(size));
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "20 fits")]
+const fn num_header() -> usize {
+    HEADER_LEN as usize
+}
+
+fn clamp32(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,292 @@
+//! The sparse index of a segment: where every [`EVERY`]th entry lies, and when it was appended.
+//!
+//! A pure cache. The file is bound to log id, ordinal and length of its segment; any disagreement means
+//! that it is ignored and made again. Entry `i` is the offset of the record that *holds* seq id
+//! `first + i·EVERY`, found by arithmetic, so that seeking costs the same in any log. What it points to
+//! is checked before use.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::num;
+use crate::storage::{Access, File, Storage, read_full, write_full};
+use crate::sync::Arc;
+
+/// Seq ids per entry.
+pub(crate) const EVERY: u64 = 32;
+
+pub(crate) const MAGIC: [u8; 8] = *b"WALDNIDX";
+pub(crate) const VERSION: u32 = 1;
+pub(crate) const HEADER_LEN: usize = 96;
+const ENTRY_LEN: u64 = 16;
+/// Times are the segment file's own, since the append times were lost.
+const TIMES_FROM_FILE: u32 = 1;
+
+/// Where a record lies and when it was appended (microseconds since 1970).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    pub(crate) offset: u64,
+    pub(crate) micros: u64,
+}
+
+/// An index being built, in memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Index {
+    /// First seq id of the segment; 0 while it has none.
+    pub(crate) first_seq: u64,
+    pub(crate) entries: Vec<IndexEntry>,
+    /// Append time of the last entry, never below an earlier one.
+    pub(crate) last_micros: u64,
+    pub(crate) times_from_file: bool,
+}
+
+impl Index {
+    /// Whether a record that holds `seqs` gets at least one entry, so that its time is wanted.
+    pub(crate) fn wants(&self, next_seq: u64) -> bool {
+        self.first_seq == 0 || next_seq > self.due()
+    }
+
+    fn due(&self) -> u64 {
+        self.first_seq + num::size(self.entries.len()) * EVERY
+    }
+
+    /// Takes note of a record at `offset` that holds seq ids `seq..next_seq`.
+    pub(crate) fn add(&mut self, offset: u64, seq: u64, next_seq: u64, micros: u64) {
+        if self.first_seq == 0 {
+            self.first_seq = seq;
+        }
+        // A clock that jumps back must not make the times unordered.
+        self.last_micros = self.last_micros.max(micros);
+        while self.due() < next_seq {
+            self.entries.push(IndexEntry { offset, micros: self.last_micros });
+        }
+    }
+
+    /// Forgets everything at or behind `offset`, where `next_seq` is the seq id that comes there now.
+    pub(crate) fn cut(&mut self, next_seq: u64) {
+        if next_seq <= self.first_seq {
+            *self = Self { times_from_file: self.times_from_file, ..Self::default() };
+            return;
+        }
+        let keep = (next_seq - self.first_seq).div_ceil(EVERY);
+        self.entries.truncate(num::index(keep));
+        self.last_micros = self.entries.last().map_or(0, |entry| entry.micros);
+    }
+
+    /// The entry that holds `seq`, or the last one before it.
+    pub(crate) fn before(&self, seq: u64) -> Option<IndexEntry> {
+        let at = num::index(seq.checked_sub(self.first_seq)? / EVERY);
+        self.entries.get(at.min(self.entries.len().checked_sub(1)?)).copied()
+    }
+
+    /// The index as a file's bytes.
+    pub(crate) fn encode(&self, log_id: u128, ordinal: u64, segment_len: u64) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.entries.len() * num::index(ENTRY_LEN));
+        for entry in &self.entries {
+            body.extend_from_slice(&entry.offset.to_le_bytes());
+            body.extend_from_slice(&entry.micros.to_le_bytes());
+        }
+        let flags = if self.times_from_file { TIMES_FROM_FILE } else { 0 };
+        let mut out = Vec::with_capacity(HEADER_LEN + body.len());
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&flags.to_le_bytes());
+        out.extend_from_slice(&log_id.to_le_bytes());
+        for value in [
+            ordinal,
+            segment_len,
+            self.first_seq,
+            num::size(self.entries.len()),
+            EVERY,
+            self.last_micros,
+        ] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+        out.resize(HEADER_LEN - 4, 0);
+        let crc = crc32c::crc32c(&out);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out.extend_from_slice(&body);
+        out
+    }
+}
+
+const _: () = assert!(HEADER_LEN == 8 + 4 + 4 + 16 + 6 * 8 + 4 + 8 + 4);
+
+/// An index file whose header was proved and fits its segment.
+#[derive(Debug)]
+pub(crate) struct IndexFile {
+    file: Arc<dyn File>,
+    pub(crate) first_seq: u64,
+    pub(crate) entries: u64,
+    pub(crate) last_micros: u64,
+    pub(crate) times_from_file: bool,
+    body_crc: u32,
+}
+
+impl IndexFile {
+    /// Opens the index of a segment; `None` if there is none, or it is another's, or unsound.
+    pub(crate) fn open(
+        storage: &dyn Storage,
+        path: &Path,
+        log_id: u128,
+        ordinal: u64,
+        segment_len: u64,
+    ) -> Option<Self> {
+        let file = storage.open(path, Access::Read).ok()?;
+        let mut head = [0; HEADER_LEN];
+        if read_full(&*file, &mut head, 0).ok()? != HEADER_LEN {
+            return None;
+        }
+        let (covered, crc) = head.split_last_chunk::<4>()?;
+        let u32_at = |at| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
+        let u64_at = |at| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
+        let id = u128::from_le_bytes(head.get(16..32)?.try_into().ok()?);
+        let ours = crc32c::crc32c(covered) == u32::from_le_bytes(*crc)
+            && head.starts_with(&MAGIC)
+            && u32_at(8)? == VERSION
+            && id == log_id
+            && u64_at(32)? == ordinal
+            && u64_at(40)? == segment_len
+            && u64_at(64)? == EVERY;
+        let entries = u64_at(56)?;
+        let len = entries.checked_mul(ENTRY_LEN)?.checked_add(num::size(HEADER_LEN))?;
+        if !ours || file.len().ok()? != len {
+            return None;
+        }
+        Some(Self {
+            first_seq: u64_at(48)?,
+            entries,
+            last_micros: u64_at(72)?,
+            times_from_file: u32_at(12)? & TIMES_FROM_FILE != 0,
+            body_crc: u32_at(80)?,
+            file,
+        })
+    }
+
+    /// Entry `i`, as it lies: what it points to must be checked before use.
+    pub(crate) fn entry(&self, i: u64) -> Option<IndexEntry> {
+        if i >= self.entries {
+            return None;
+        }
+        let mut bytes = [0; 16];
+        let at = num::size(HEADER_LEN) + i * ENTRY_LEN;
+        if read_full(&*self.file, &mut bytes, at).ok()? != bytes.len() {
+            return None;
+        }
+        let (offset, micros) = bytes.split_first_chunk::<8>()?;
+        Some(IndexEntry {
+            offset: u64::from_le_bytes(*offset),
+            micros: u64::from_le_bytes(micros.try_into().ok()?),
+        })
+    }
+
+    /// The entry that holds `seq`, or the last one before it.
+    pub(crate) fn before(&self, seq: u64) -> Option<IndexEntry> {
+        let at = seq.checked_sub(self.first_seq)? / EVERY;
+        self.entry(at.min(self.entries.checked_sub(1)?))
+    }
+
+    /// All entries, if their checksum holds.
+    pub(crate) fn load(&self) -> Option<Index> {
+        let len = num::index(self.entries.checked_mul(ENTRY_LEN)?);
+        let mut bytes = vec![0; len];
+        if read_full(&*self.file, &mut bytes, num::size(HEADER_LEN)).ok()? != len
+            || crc32c::crc32c(&bytes) != self.body_crc
+        {
+            return None;
+        }
+        let entries = bytes
+            .chunks_exact(16)
+            .filter_map(|chunk| {
+                let (offset, micros) = chunk.split_first_chunk::<8>()?;
+                Some(IndexEntry {
+                    offset: u64::from_le_bytes(*offset),
+                    micros: u64::from_le_bytes(micros.try_into().ok()?),
+                })
+            })
+            .collect();
+        Some(Index {
+            first_seq: self.first_seq,
+            entries,
+            last_micros: self.last_micros,
+            times_from_file: self.times_from_file,
+        })
+    }
+}
+
+/// Writes an index file anew. Not synced: it is a cache, and its checksums tell.
+pub(crate) fn write_file(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match storage.remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    write_full(&*storage.create(path)?, bytes, 0)
+}
+
+/// A moment as the index keeps it.
+pub(crate) fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// And back.
+pub(crate) fn time(micros: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_micros(micros)).unwrap_or(UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Index {
+        let mut index = Index::default();
+        for seq in 100..300_u64 {
+            index.add((seq - 100) * 50, seq, seq + 1, 1_000 + seq);
+        }
+        index
+    }
+
+    #[test]
+    fn finds_by_arithmetic() {
+        let index = index();
+        assert_eq!(index.entries.len(), 7);
+        assert_eq!(index.before(100).unwrap().offset, 0);
+        assert_eq!(index.before(131).unwrap().offset, 0);
+        assert_eq!(index.before(132).unwrap().offset, 32 * 50);
+        assert_eq!(index.before(5000).unwrap().offset, 6 * 32 * 50);
+        assert_eq!(index.before(99), None);
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_step_gets_several_entries() {
+        let mut index = Index::default();
+        index.add(0, 1, 101, 5);
+        index.add(900, 101, 102, 6);
+        assert_eq!(index.entries.len(), 4);
+        assert_eq!(index.before(97).unwrap().offset, 0);
+        index.add(950, 102, 200, 7);
+        assert_eq!(index.before(129).unwrap().offset, 950);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_does_not_unorder_times() {
+        let mut index = Index::default();
+        for (seq, micros) in [(1, 100), (33, 50), (65, 200)] {
+            index.add(seq, seq, seq + 32, micros);
+        }
+        let times: Vec<u64> = index.entries.iter().map(|entry| entry.micros).collect();
+        assert_eq!(times, [100, 100, 200]);
+    }
+
+    #[test]
+    fn cutting_keeps_what_is_before() {
+        let mut cut = index();
+        cut.cut(133);
+        assert_eq!(cut.entries.len(), 2);
+        cut.cut(132);
+        assert_eq!(cut.entries.len(), 1);
+        cut.cut(100);
+        assert_eq!(cut.first_seq, 0);
+    }
+}

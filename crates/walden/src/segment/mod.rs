@@ -1,0 +1,229 @@
+//! One segment file: its names, its records, its index.
+
+pub(crate) mod files;
+pub(crate) mod index;
+pub(crate) mod names;
+pub(crate) mod source;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use self::files::{FileCache, Opened};
+pub(crate) use self::index::{Index, IndexEntry};
+pub(crate) use self::names::{Name, Names};
+pub(crate) use self::source::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
+use crate::error::{Error, Result};
+use crate::storage::File;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+
+/// Stands for "ask the file".
+const UNKNOWN: u64 = u64::MAX;
+
+/// A live segment as writer and readers share it.
+///
+/// What is durable, sealed or active about it changes under the maintenance and append locks; readers
+/// look only at `end`, `first_seq` and the index.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) ordinal: u64,
+    pub(crate) path: PathBuf,
+    index_path: PathBuf,
+    files: Arc<FileCache>,
+    /// 0 while unknown, or while the segment is empty.
+    first_seq: AtomicU64,
+    /// Bytes that readers may look at; `UNKNOWN`: all of the file.
+    end: AtomicU64,
+    sealed: AtomicBool,
+    /// The writer's descriptor, opened before the first write and held until the segment is sealed.
+    writer: Mutex<Option<Arc<dyn File>>>,
+    /// The index being built, until it is in a file.
+    building: Mutex<Option<Index>>,
+}
+
+impl Segment {
+    /// A complete segment, of which nothing is known but its name.
+    pub(crate) fn sealed(names: &Names, ordinal: u64, files: Arc<FileCache>) -> Self {
+        Self {
+            ordinal,
+            path: names.wal(ordinal),
+            index_path: names.index(ordinal),
+            files,
+            first_seq: AtomicU64::new(0),
+            end: AtomicU64::new(UNKNOWN),
+            sealed: AtomicBool::new(true),
+            writer: Mutex::new(None),
+            building: Mutex::new(None),
+        }
+    }
+
+    /// A segment that is, or was a moment ago, written to: `end` bytes of it hold records.
+    pub(crate) fn open(
+        names: &Names,
+        ordinal: u64,
+        files: Arc<FileCache>,
+        writer: Option<Arc<dyn File>>,
+        end: u64,
+        index: Index,
+    ) -> Self {
+        Self {
+            ordinal,
+            path: names.wal(ordinal),
+            index_path: names.index(ordinal),
+            files,
+            first_seq: AtomicU64::new(index.first_seq),
+            end: AtomicU64::new(end),
+            sealed: AtomicBool::new(false),
+            writer: Mutex::new(writer),
+            building: Mutex::new(Some(index)),
+        }
+    }
+
+    pub(crate) fn index_path(&self) -> &Path {
+        &self.index_path
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// The segment is complete, durable, and named so by the manifest: the writer lets go of it.
+    pub(crate) fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
+        *self.writer.lock() = None;
+    }
+
+    /// The writer's descriptor.
+    ///
+    /// # Errors
+    /// A bug of ours: the segment is sealed.
+    pub(crate) fn writer(&self) -> Result<Arc<dyn File>> {
+        self.writer.lock().clone().ok_or_else(|| {
+            Error::new(crate::ErrorKind::Closed, "the segment is not written to").path(&self.path)
+        })
+    }
+
+    /// The segment's file for reading, with its index.
+    ///
+    /// # Errors
+    /// What opening the file gives.
+    pub(crate) fn opened(&self) -> Result<Arc<Opened>> {
+        self.files.get(self.ordinal, &self.path)
+    }
+
+    /// Forgets the descriptors kept for readers, for a file that is removed.
+    pub(crate) fn forget_file(&self) {
+        self.files.remove(self.ordinal);
+    }
+
+    /// Bytes that hold records.
+    ///
+    /// # Errors
+    /// What asking the file gives.
+    pub(crate) fn end(&self) -> Result<u64> {
+        match self.end.load(Ordering::Acquire) {
+            UNKNOWN => {
+                let len = self
+                    .opened()?
+                    .file
+                    .len()
+                    .map_err(|error| Error::io("tell the length", &self.path, error))?;
+                self.end.store(len, Ordering::Release);
+                Ok(len)
+            }
+            end => Ok(end),
+        }
+    }
+
+    /// Raises (or after a cut lowers) what readers may look at.
+    pub(crate) fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// Takes note of the first record; later calls do nothing.
+    pub(crate) fn note_first_seq(&self, seq: u64) {
+        if self.first_seq.load(Ordering::Relaxed) == 0 {
+            self.first_seq.store(seq, Ordering::Release);
+        }
+    }
+
+    /// Forgets it, since a cut emptied the segment.
+    pub(crate) fn forget_first_seq(&self) {
+        self.first_seq.store(0, Ordering::Release);
+    }
+
+    /// The seq id of the first record, read from the file if need be; `None` for an empty segment.
+    ///
+    /// # Errors
+    /// `Corrupt` where the first record is unsound.
+    pub(crate) fn first_seq(&self) -> Result<Option<u64>> {
+        let known = self.first_seq.load(Ordering::Acquire);
+        if known != 0 {
+            return Ok(Some(known));
+        }
+        let end = self.end()?;
+        if end == 0 {
+            return Ok(None);
+        }
+        let opened = self.opened()?;
+        let mut source = RecordSource::new(Arc::clone(&opened.file), ONE_RECORD);
+        let step = source
+            .record_at(0, end)
+            .map_err(|error| Error::io("read", &self.path, error))?;
+        match step {
+            Step::Record(record) => {
+                self.note_first_seq(record.seq());
+                Ok(Some(record.seq()))
+            }
+            Step::End => Ok(None),
+            Step::Unwritten => Err(self.corrupt(0, "zeros stand where a record should be")),
+            Step::Bad(fault) => Err(self.corrupt(0, &fault.to_string())),
+        }
+    }
+
+    /// The error for damage in this segment.
+    pub(crate) fn corrupt(&self, offset: u64, what: &str) -> Error {
+        Error::corrupt(what).path(&self.path).offset_at(offset)
+    }
+
+    /// Where to begin looking for `seq`: an offset at which a record begins that is not behind it, with
+    /// its append time. A hint: to be checked by who uses it.
+    pub(crate) fn hint(&self, seq: u64, log_id: u128) -> Option<IndexEntry> {
+        if let Some(index) = &*self.building.lock() {
+            return index.before(seq);
+        }
+        let opened = self.opened().ok()?;
+        let end = self.end().ok()?;
+        opened.index(&self.index_path, log_id, self.ordinal, end)?.before(seq)
+    }
+
+    /// The whole index: the one being built, or the one in the file if it is sound.
+    pub(crate) fn index(&self, log_id: u128) -> Option<Index> {
+        if let Some(index) = &*self.building.lock() {
+            return Some(index.clone());
+        }
+        let opened = self.opened().ok()?;
+        let end = self.end().ok()?;
+        opened.index(&self.index_path, log_id, self.ordinal, end)?.load()
+    }
+
+    /// Append time of the segment's last entry as its index has it (microseconds).
+    pub(crate) fn last_micros(&self, log_id: u128) -> Option<u64> {
+        if let Some(index) = &*self.building.lock() {
+            return Some(index.last_micros);
+        }
+        let opened = self.opened().ok()?;
+        let end = self.end().ok()?;
+        let index = opened.index(&self.index_path, log_id, self.ordinal, end)?;
+        Some(index.last_micros)
+    }
+
+    /// Works on the index being built.
+    pub(crate) fn building<T>(&self, work: impl FnOnce(&mut Option<Index>) -> T) -> T {
+        work(&mut self.building.lock())
+    }
+
+    /// The index now is in a file, or is to be read anew from it.
+    pub(crate) fn index_written(&self) {
+        *self.building.lock() = None;
+        self.files.forget_index(self.ordinal);
+    }
+}

@@ -1,0 +1,195 @@
+//! Reads records out of a file, one at a time, forwards or backwards.
+//!
+//! The one place where bytes of a segment come into memory. It never allocates by a length that is not
+//! proved: a record above [`BUFFER_LIMIT`] has its checksum computed piecewise first.
+
+use std::io;
+
+use crate::num;
+use crate::record::{Decoded, FOOTER_LEN, Fault, HEADER_LEN, Header, OVERHEAD, Record, decode};
+use crate::storage::{File, read_full};
+use crate::sync::Arc;
+
+/// Records up to this length are read into the buffer before they are proved.
+const BUFFER_LIMIT: u64 = 4 << 20;
+
+/// Bytes read at once by those who read on and on.
+pub(crate) const READ_AHEAD: u64 = 256 << 10;
+
+/// Bytes read at once by those who want one record.
+pub(crate) const ONE_RECORD: u64 = 8 << 10;
+
+/// What stands at a place of a segment.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// A sound record.
+    Record(Record<'a>),
+    /// The end of what may be read.
+    End,
+    /// Zeros where a header would be.
+    Unwritten,
+    /// Something else.
+    Bad(Fault),
+}
+
+/// A file with a window of it in memory.
+#[derive(Debug)]
+pub(crate) struct RecordSource {
+    file: Arc<dyn File>,
+    buf: Vec<u8>,
+    /// Offset in the file of the window's first byte.
+    start: u64,
+    /// Bytes of `buf` that hold the window.
+    valid: usize,
+    read_ahead: u64,
+}
+
+impl RecordSource {
+    pub(crate) fn new(file: Arc<dyn File>, read_ahead: u64) -> Self {
+        Self { file, buf: Vec::new(), start: 0, valid: 0, read_ahead }
+    }
+
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// Goes on in another file with the same buffer.
+    pub(crate) fn switch(&mut self, file: Arc<dyn File>) {
+        self.file = file;
+        self.forget();
+    }
+
+    /// Drops the window, so that the next read asks the file again.
+    pub(crate) fn forget(&mut self) {
+        self.valid = 0;
+    }
+
+    /// The record at `offset`, where nothing at or behind `limit` may be read.
+    ///
+    /// # Errors
+    /// What reading the file gives. A file that is shorter than `limit` is not an error but a
+    /// `Fault::Length` or `Fault::ShortHeader`.
+    pub(crate) fn record_at(&mut self, offset: u64, limit: u64) -> io::Result<Step<'_>> {
+        let Some(left) = limit.checked_sub(offset).filter(|left| *left > 0) else {
+            return Ok(Step::End);
+        };
+        if left < HEADER_LEN {
+            return Ok(step(decode(self.window(offset, left, limit)?)));
+        }
+        let Some(header) = Header::parse(self.window(offset, HEADER_LEN, limit)?) else {
+            return Ok(Step::Bad(Fault::ShortHeader));
+        };
+        if header.is_unwritten() {
+            return Ok(Step::Unwritten);
+        }
+        let len = header.record_len();
+        if len > left {
+            return Ok(Step::Bad(Fault::Length));
+        }
+        if len > BUFFER_LIMIT && !self.proves(offset, &header)? {
+            return Ok(Step::Bad(Fault::Checksum));
+        }
+        Ok(step(decode(self.window(offset, len, limit)?)))
+    }
+
+    /// The record that ends at `end`, found by its footer. A footer that does not lead to a record
+    /// whose own end is `end` is `Bad`.
+    ///
+    /// # Errors
+    /// What reading the file gives.
+    pub(crate) fn record_before(&mut self, end: u64) -> io::Result<(u64, Step<'_>)> {
+        if end == 0 {
+            return Ok((0, Step::End));
+        }
+        let Some(footer_at) = end.checked_sub(FOOTER_LEN).filter(|_| end >= OVERHEAD) else {
+            return Ok((0, Step::Bad(Fault::ShortHeader)));
+        };
+        if !self.holds(footer_at, FOOTER_LEN) {
+            let from = end.saturating_sub(self.read_ahead);
+            self.window(from, end - from, end)?;
+        }
+        let footer = crate::record::read_footer(self.window(footer_at, FOOTER_LEN, end)?);
+        let Some(start) = footer
+            .map(|size| size & crate::record::LEN_MASK)
+            .and_then(|len| end.checked_sub(len + OVERHEAD))
+        else {
+            return Ok((footer_at, Step::Bad(Fault::Footer)));
+        };
+        match self.record_at(start, end)? {
+            Step::Record(record) if start + record.len() == end => Ok((start, Step::Record(record))),
+            Step::Bad(fault) => Ok((start, Step::Bad(fault))),
+            _ => Ok((start, Step::Bad(Fault::Footer))),
+        }
+    }
+
+    /// Bytes `offset..offset + len` of the file, or as much of them as there are.
+    pub(crate) fn window(&mut self, offset: u64, len: u64, limit: u64) -> io::Result<&[u8]> {
+        if !self.holds(offset, len) {
+            self.fill(offset, len, limit)?;
+        }
+        let from = num::index(offset.saturating_sub(self.start)).min(self.valid);
+        let to = from.saturating_add(num::index(len)).min(self.valid);
+        Ok(self.buf.get(from..to).unwrap_or_default())
+    }
+
+    fn holds(&self, offset: u64, len: u64) -> bool {
+        offset >= self.start && offset + len <= self.start + num::size(self.valid)
+    }
+
+    fn fill(&mut self, offset: u64, len: u64, limit: u64) -> io::Result<()> {
+        let want = num::index(len.max(self.read_ahead.min(limit.saturating_sub(offset))));
+        if self.buf.len() < want {
+            self.buf.resize(want, 0);
+        }
+        self.valid = 0;
+        self.start = offset;
+        if let Some(buf) = self.buf.get_mut(..want) {
+            self.valid = read_full(&*self.file, buf, offset)?;
+        }
+        Ok(())
+    }
+
+    /// Computes a large record's checksum piece by piece.
+    fn proves(&mut self, offset: u64, header: &Header) -> io::Result<bool> {
+        let end = offset + header.record_len() - FOOTER_LEN;
+        let mut at = offset + 4;
+        let mut crc = 0;
+        while at < end {
+            let piece = self.window(at, (end - at).min(READ_AHEAD), end)?;
+            if piece.is_empty() {
+                return Ok(false);
+            }
+            crc = crc32c::crc32c_append(crc, piece);
+            at += num::size(piece.len());
+        }
+        Ok(crc == header.crc)
+    }
+}
+
+fn step(decoded: Decoded<'_>) -> Step<'_> {
+    match decoded {
+        Decoded::Record(record) => Step::Record(record),
+        Decoded::Unwritten => Step::Unwritten,
+        Decoded::Bad(fault) => Step::Bad(fault),
+    }
+}
+
+/// Whether all bytes of `file` from `from` to `to` are zero; with the first that is not.
+pub(crate) fn first_nonzero(file: &dyn File, from: u64, to: u64) -> io::Result<Option<u64>> {
+    let mut buf = vec![0; num::index(READ_AHEAD.min(to.saturating_sub(from)))];
+    let mut at = from;
+    while at < to {
+        let want = num::index((to - at).min(num::size(buf.len())));
+        let Some(piece) = buf.get_mut(..want) else { break };
+        let got = read_full(file, piece, at)?;
+        if got == 0 {
+            break;
+        }
+        let piece = piece.get(..got).unwrap_or_default();
+        if let Some(index) = piece.iter().position(|byte| *byte != 0) {
+            return Ok(Some(at + num::size(index)));
+        }
+        at += num::size(got);
+    }
+    Ok(None)
+}

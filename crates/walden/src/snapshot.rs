@@ -1,0 +1,53 @@
+//! What a reader sees: an immutable list of live segments, swapped whole, and how to learn of changes.
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::segment::Segment;
+use crate::sync::Arc;
+use crate::watermark::{Level, Watermark};
+
+/// The live segments at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) log_id: u128,
+    /// In order of ordinal. The last is the active one. Never empty.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// The first entry that there is; equal to the end where there is none.
+    pub(crate) first_seq: u64,
+    /// Accepted losses: inclusive ranges of seq ids, in order.
+    pub(crate) losses: Vec<(u64, u64)>,
+}
+
+/// A log as readers know it: the live one of this process, or one that is only read.
+///
+/// The order of a sound read is: take `era` and `snapshot`; read; then ask `cut_since(era)`, and hand
+/// out only what lies before an answer. A short or unsound read is damage only if nothing was cut and
+/// the segment still is in the newest snapshot (else it is `Truncated` or `Removed`).
+pub(crate) trait View: Send + Sync + fmt::Debug {
+    /// The newest list.
+    fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// Brings what is seen up to date: the live log hands its buffers to the kernel, a read-only one
+    /// reads the manifest again and looks for new records. Called where a reader comes to an end, and
+    /// (by a read-only log's readers) before anything is handed out.
+    ///
+    /// # Errors
+    /// A read-only log: what reading gives.
+    fn refresh(&self) -> Result<()>;
+
+    /// Whether `refresh` must come before each handing out: another process may cut the log.
+    fn is_foreign(&self) -> bool;
+
+    /// The seq id after the last one that has reached `level`.
+    fn end(&self, level: Level) -> u64;
+
+    /// Counts the cuts seen.
+    fn era(&self) -> u64;
+
+    /// The first seq id that was cut since `era`.
+    fn cut_since(&self, era: u64) -> Option<u64>;
+
+    /// Where to wait for news; `None`: there are none to be had, ask again from time to time.
+    fn watermark(&self) -> Option<&Watermark>;
+}

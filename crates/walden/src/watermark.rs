@@ -1,0 +1,398 @@
+//! How far the log has come: `durable ≤ written ≤ appended`, each the seq id that comes next.
+//!
+//! Raising is an atomic store, and a look at whether anybody waits. Those who wait (threads, tasks,
+//! callbacks) are registered under a lock, woken outside it.
+//!
+//! A cut (`truncate_back`, `reset`) lowers all three and begins a new *era*: a number that counts the
+//! cuts of this opening. A position is only meaningful together with the era it was taken in.
+
+use std::fmt;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{self, Arc, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
+
+/// Which of the watermarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// The kernel has it: readers may see it.
+    Written,
+    /// It survives a power cut.
+    Durable,
+}
+
+/// A thread's place to sleep.
+#[derive(Debug, Default)]
+pub(crate) struct Parker {
+    woken: Mutex<bool>,
+    condvar: Condvar,
+}
+
+impl Parker {
+    /// Sleeps until woken; a wake-up that came before is not lost.
+    pub(crate) fn park(&self) {
+        let mut woken = self.woken.lock();
+        while !*woken {
+            woken = sync::wait(&self.condvar, woken);
+        }
+        *woken = false;
+    }
+
+    /// As [`park`](Self::park), for at most `timeout`.
+    pub(crate) fn park_timeout(&self, timeout: Duration) {
+        let mut woken = self.woken.lock();
+        if !*woken {
+            woken = sync::wait_timeout(&self.condvar, woken, timeout);
+        }
+        *woken = false;
+    }
+
+    pub(crate) fn wake(&self) {
+        *self.woken.lock() = true;
+        self.condvar.notify_one();
+    }
+}
+
+/// Who is to be told.
+pub(crate) enum Wake {
+    Thread(Arc<Parker>),
+    Task(Waker),
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+impl Wake {
+    fn fire(self) {
+        match self {
+            Self::Thread(parker) => parker.wake(),
+            Self::Task(waker) => waker.wake(),
+            Self::Call(call) => call(),
+        }
+    }
+}
+
+impl fmt::Debug for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Thread(_) => "Thread",
+            Self::Task(_) => "Task",
+            Self::Call(_) => "Call",
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    level: Level,
+    target: u64,
+    wake: Wake,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// For each cut that still matters: the era it began, and the first seq id it cut. Both rise.
+    cuts: Vec<(u64, u64)>,
+    failed: Option<Error>,
+    closed: bool,
+    waiters: Vec<Waiter>,
+    last_id: u64,
+}
+
+/// The three watermarks and those who wait for them.
+#[derive(Debug)]
+pub(crate) struct Watermark {
+    appended: AtomicU64,
+    written: AtomicU64,
+    durable: AtomicU64,
+    era: AtomicU64,
+    waiting: AtomicUsize,
+    state: Mutex<State>,
+}
+
+impl Watermark {
+    /// All that is before `next_seq` is durable.
+    pub(crate) fn new(next_seq: u64) -> Self {
+        Self {
+            appended: AtomicU64::new(next_seq),
+            written: AtomicU64::new(next_seq),
+            durable: AtomicU64::new(next_seq),
+            era: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn era(&self) -> u64 {
+        self.era.load(Ordering::SeqCst)
+    }
+
+    fn get(&self, level: Level) -> u64 {
+        match level {
+            Level::Written => self.written(),
+            Level::Durable => self.durable(),
+        }
+    }
+
+    /// Called under the append lock.
+    pub(crate) fn raise_appended(&self, next_seq: u64) {
+        debug_assert!(next_seq >= self.appended(), "appended rises");
+        self.appended.store(next_seq, Ordering::Release);
+    }
+
+    /// Called by whoever holds the write lock.
+    pub(crate) fn raise_written(&self, next_seq: u64) {
+        debug_assert!(next_seq >= self.written(), "written rises");
+        assert!(next_seq <= self.appended(), "written ≤ appended");
+        self.written.store(next_seq, Ordering::SeqCst);
+        self.wake_reached();
+    }
+
+    /// Called by the leader of a group commit.
+    pub(crate) fn raise_durable(&self, next_seq: u64) {
+        if next_seq <= self.durable() {
+            return;
+        }
+        assert!(next_seq <= self.written(), "durable ≤ written");
+        self.durable.store(next_seq, Ordering::SeqCst);
+        self.wake_reached();
+    }
+
+    // Why no waiter is missed: a waiter counts itself in `waiting` and then looks at the watermark; a
+    // raiser stores the watermark and then looks at `waiting`. With sequentially consistent order one of
+    // the two sees the other.
+    fn wake_reached(&self) {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let reached = |waiter: &Waiter| self.get(waiter.level) >= waiter.target;
+        self.fire_where(reached);
+    }
+
+    fn fire_where(&self, chosen: impl Fn(&Waiter) -> bool) {
+        let mut fired = Vec::new();
+        {
+            let mut state = self.state.lock();
+            let mut at = 0;
+            while let Some(waiter) = state.waiters.get(at) {
+                if chosen(waiter) {
+                    fired.push(state.waiters.swap_remove(at));
+                } else {
+                    at += 1;
+                }
+            }
+            self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        }
+        for waiter in fired {
+            waiter.wake.fire();
+        }
+    }
+
+    /// Whether all before `target` of era `era` has reached `level`.
+    ///
+    /// `None`: not yet. `Err`: it never will: cut (`Truncated`), the log failed, or was closed.
+    pub(crate) fn reached(&self, level: Level, target: u64, era: u64) -> Option<Result<()>> {
+        // The era is looked at on both sides: a cut begins a new one before it lowers the marks.
+        if self.era() == era && self.get(level) >= target && self.era() == era {
+            return Some(Ok(()));
+        }
+        let state = self.state.lock();
+        if let Some(at) = cut_since(&state.cuts, era).filter(|at| *at < target) {
+            return Some(Err(truncated(at)));
+        }
+        if self.get(level) >= target {
+            return Some(Ok(()));
+        }
+        if let Some(cause) = &state.failed {
+            return Some(Err(cause.clone()));
+        }
+        state.closed.then(|| Err(Error::closed()))
+    }
+
+    /// The first seq id that was cut since `era`.
+    pub(crate) fn cut_since(&self, era: u64) -> Option<u64> {
+        if self.era() == era {
+            return None;
+        }
+        cut_since(&self.state.lock().cuts, era)
+    }
+
+    /// Registers someone to be told once `level` reaches `target`, or anything ends the waiting: a
+    /// cut, a failure, the log's closing. Returns a number to cancel by; `None` if there is no need to wait.
+    pub(crate) fn register(&self, level: Level, target: u64, era: u64, wake: Wake) -> Option<u64> {
+        let mut state = self.state.lock();
+        if state.failed.is_some() || state.closed || self.era() != era {
+            drop(state);
+            wake.fire();
+            return None;
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        state.waiters.push(Waiter { id, level, target, wake });
+        self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        drop(state);
+        if self.get(level) >= target {
+            self.wake_reached();
+            return None;
+        }
+        Some(id)
+    }
+
+    /// Takes a registration back.
+    pub(crate) fn cancel(&self, id: u64) {
+        let mut state = self.state.lock();
+        state.waiters.retain(|waiter| waiter.id != id);
+        self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+    }
+
+    /// Someone who waits for durability while nobody leads: a thread is woken to lead; `true` if only
+    /// tasks and callbacks wait, so that the sync thread has to.
+    pub(crate) fn hand_over(&self) -> bool {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
+        let durable = self.durable();
+        let state = self.state.lock();
+        let mut others = false;
+        for waiter in &state.waiters {
+            if waiter.level == Level::Durable && waiter.target > durable {
+                match &waiter.wake {
+                    Wake::Thread(parker) => {
+                        // It stays registered: woken early, it looks again and leads.
+                        parker.wake();
+                        return false;
+                    }
+                    Wake::Task(_) | Wake::Call(_) => others = true,
+                }
+            }
+        }
+        others
+    }
+
+    /// Begins a new era in which `first_cut` is the next seq id. Everything before it is durable.
+    pub(crate) fn cut(&self, first_cut: u64) {
+        {
+            let mut state = self.state.lock();
+            let era = self.era() + 1;
+            state.cuts.retain(|(_, at)| *at < first_cut);
+            state.cuts.push((era, first_cut));
+            self.era.store(era, Ordering::SeqCst);
+            self.durable.store(first_cut, Ordering::SeqCst);
+            self.written.store(first_cut, Ordering::SeqCst);
+            self.appended.store(first_cut, Ordering::SeqCst);
+        }
+        self.fire_where(|_| true);
+    }
+
+    /// The log failed: whoever waits gets the cause, unless what it waits for is reached.
+    pub(crate) fn fail(&self, cause: &Error) {
+        self.state.lock().failed.get_or_insert_with(|| cause.clone());
+        self.fire_where(|_| true);
+    }
+
+    /// The log was closed.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.fire_where(|_| true);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// How many wait.
+    pub(crate) fn waiters(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+}
+
+fn cut_since(cuts: &[(u64, u64)], era: u64) -> Option<u64> {
+    cuts.iter().find(|(began, _)| *began > era).map(|(_, at)| *at)
+}
+
+/// The error for what was cut from `at` on.
+pub(crate) fn truncated(at: u64) -> Error {
+    Error::new(ErrorKind::Truncated, "the log was cut here, and what followed is another history")
+        .seq_at(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reached_failed_closed() {
+        let mark = Watermark::new(1);
+        mark.raise_appended(5);
+        mark.raise_written(5);
+        mark.raise_durable(3);
+        assert!(matches!(mark.reached(Level::Durable, 3, 0), Some(Ok(()))));
+        assert!(mark.reached(Level::Durable, 4, 0).is_none());
+        mark.fail(&Error::new(ErrorKind::Poisoned, "x"));
+        assert!(matches!(mark.reached(Level::Durable, 3, 0), Some(Ok(()))), "durable is first");
+        assert!(mark.reached(Level::Durable, 4, 0).unwrap().unwrap_err().is_poisoned());
+    }
+
+    #[test]
+    fn a_cut_fails_what_is_behind_it_for_ever() {
+        let mark = Watermark::new(1);
+        mark.raise_appended(10);
+        mark.raise_written(10);
+        mark.raise_durable(10);
+        mark.cut(5);
+        assert_eq!((mark.durable(), mark.written(), mark.appended()), (5, 5, 5));
+        assert!(matches!(mark.reached(Level::Durable, 5, 0), Some(Ok(()))));
+        mark.raise_appended(10);
+        mark.raise_written(10);
+        mark.raise_durable(10);
+        let error = mark.reached(Level::Durable, 8, 0).unwrap().unwrap_err();
+        assert!(error.is_truncated());
+        assert_eq!(error.seq(), Some(5));
+        assert!(matches!(mark.reached(Level::Durable, 8, 1), Some(Ok(()))));
+        mark.cut(7);
+        assert_eq!(mark.cut_since(0), Some(5));
+        assert_eq!(mark.cut_since(1), Some(7));
+        mark.cut(3);
+        assert_eq!(mark.cut_since(0), Some(3));
+        assert_eq!(mark.cut_since(2), Some(3));
+        assert_eq!(mark.cut_since(3), None);
+    }
+
+    #[test]
+    fn waiters_are_woken_once_by_what_they_wait_for() {
+        let mark = Watermark::new(1);
+        mark.raise_appended(10);
+        let count = Arc::new(AtomicU64::new(0));
+        let call = |count: &Arc<AtomicU64>| {
+            let count = Arc::clone(count);
+            Wake::Call(Box::new(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            }))
+        };
+        mark.register(Level::Written, 4, 0, call(&count));
+        mark.register(Level::Durable, 4, 0, call(&count));
+        let cancelled = mark.register(Level::Written, 3, 0, call(&count)).unwrap();
+        mark.cancel(cancelled);
+        mark.raise_written(3);
+        assert_eq!(count.load(Ordering::SeqCst), 0);
+        mark.raise_written(6);
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        mark.raise_durable(4);
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+        assert_eq!(mark.register(Level::Durable, 4, 0, call(&count)), None);
+        assert_eq!(count.load(Ordering::SeqCst), 3);
+        assert_eq!(mark.waiters(), 0);
+    }
+}
