@@ -235,6 +235,17 @@ impl Error {
     }
 }
 
+/// A path as one word of a shell command that the reader may copy.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+        return text;
+    }
+    let text = if text.starts_with('-') { format!("./{text}") } else { text };
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// The disk, or a quota on it, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

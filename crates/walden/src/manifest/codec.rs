@@ -230,8 +230,7 @@ impl Bytes<'_> {
 
     fn place(&mut self) -> Option<Option<Place>> {
         let [there] = self.take()?;
-        let place =
-            Place { ordinal: self.u64()?, offset: self.u64()?, next_seq: self.u64()? };
+        let place = Place { ordinal: self.u64()?, offset: self.u64()?, next_seq: self.u64()? };
         Some((there != 0).then_some(place))
     }
 

@@ -69,8 +69,8 @@ pub(crate) fn find(storage: &dyn Storage, names: &Names) -> Result<Option<Found>
 
 pub(crate) fn read(file: &dyn File, path: &std::path::Path) -> Result<Found> {
     let mut bytes = vec![0; num::index(FILE_LEN)];
-    let got =
-        read_full(file, &mut bytes, 0).map_err(|error| Error::io("read the manifest", path, error))?;
+    let got = read_full(file, &mut bytes, 0)
+        .map_err(|error| Error::io("read the manifest", path, error))?;
     bytes.truncate(got);
     let mut best: Option<Manifest> = None;
     let mut newer = None;

@@ -33,7 +33,9 @@ impl fmt::Display for Fault {
             Self::Length => f.write_str("a record's length does not fit the file"),
             Self::Checksum => f.write_str("a record's checksum does not match"),
             Self::Footer => f.write_str("a record's footer does not repeat its size"),
-            Self::Batch => f.write_str("a batch's end offsets are not sound under a sound checksum"),
+            Self::Batch => {
+                f.write_str("a batch's end offsets are not sound under a sound checksum")
+            }
             Self::Newer => f.write_str("a record was written by a newer version of the format"),
             Self::Sequence { found } => write!(f, "a record has seq id {found} out of order"),
         }

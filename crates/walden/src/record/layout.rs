@@ -36,7 +36,11 @@ pub(crate) struct Header {
 impl Header {
     /// `None` if there are fewer than 20 bytes.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        Some(Self { crc: read_u32(bytes, 0)?, size: read_u64(bytes, 4)?, seq: read_u64(bytes, 12)? })
+        Some(Self {
+            crc: read_u32(bytes, 0)?,
+            size: read_u64(bytes, 4)?,
+            seq: read_u64(bytes, 12)?,
+        })
     }
 
     /// Space that was never written to.

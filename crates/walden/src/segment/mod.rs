@@ -165,9 +165,8 @@ impl Segment {
         }
         let opened = self.opened()?;
         let mut source = RecordSource::new(Arc::clone(&opened.file), ONE_RECORD);
-        let step = source
-            .record_at(0, end)
-            .map_err(|error| Error::io("read", &self.path, error))?;
+        let step =
+            source.record_at(0, end).map_err(|error| Error::io("read", &self.path, error))?;
         match step {
             Step::Record(record) => {
                 self.note_first_seq(record.seq());

@@ -132,8 +132,18 @@ mod tests {
     #[test]
     fn only_canonical_names_are_ours() {
         for name in [
-            "a-00001.wal", "a-1.wal", "a-001.wal", "a-0001x.wal", "a-0001.wal.bak", "a-+001.wal",
-            "a-1-0000.wal", "ab-0000.wal", "A-0000.wal", "a-.wal", "a0000.wal", "a-0000.WAL",
+            "a-00001.wal",
+            "a-1.wal",
+            "a-001.wal",
+            "a-0001x.wal",
+            "a-0001.wal.bak",
+            "a-+001.wal",
+            "a-1-0000.wal",
+            "ab-0000.wal",
+            "A-0000.wal",
+            "a-.wal",
+            "a0000.wal",
+            "a-0000.WAL",
             "a-99999999999999999999.wal",
         ] {
             assert_eq!(parse(name), None, "{name}");

@@ -116,7 +116,9 @@ impl RecordSource {
             return Ok((footer_at, Step::Bad(Fault::Footer)));
         };
         match self.record_at(start, end)? {
-            Step::Record(record) if start + record.len() == end => Ok((start, Step::Record(record))),
+            Step::Record(record) if start + record.len() == end => {
+                Ok((start, Step::Record(record)))
+            }
             Step::Bad(fault) => Ok((start, Step::Bad(fault))),
             _ => Ok((start, Step::Bad(Fault::Footer))),
         }

@@ -1,0 +1,140 @@
+//! Logs without a manifest: new ones, and the Go library's.
+
+use super::folder::Folder;
+use super::scan::{Candidate, borders};
+use crate::error::{Error, Result};
+use crate::manifest::{Epoch, Manifest, ManifestFile};
+use crate::segment::Names;
+use crate::storage::{Access, Clock, Storage};
+
+/// What is known of complete segments, from the first on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chain {
+    /// The first record's seq id, if there is a record.
+    pub(crate) first_seq: Option<u64>,
+    /// The seq id that follows.
+    pub(crate) next_seq: Option<u64>,
+}
+
+/// Checks first and last record of each segment and that each goes on where the one before ended.
+///
+/// # Errors
+/// `Corrupt` that names the segment where it doesn't.
+pub(crate) fn chain(
+    storage: &dyn Storage,
+    names: &Names,
+    ordinals: &[u64],
+    mut next_seq: Option<u64>,
+) -> Result<Chain> {
+    let mut first_seq = None;
+    for ordinal in ordinals {
+        let candidate = Candidate::open(storage, names, *ordinal, Access::Read)?;
+        let Some((first, next)) = borders(&candidate)? else { continue };
+        if let Some(expected) = next_seq.filter(|expected| *expected != first) {
+            return Err(out_of_order(&candidate.path, expected, first));
+        }
+        first_seq = first_seq.or(Some(first));
+        next_seq = Some(next);
+    }
+    Ok(Chain { first_seq, next_seq })
+}
+
+pub(crate) fn out_of_order(path: &std::path::Path, expected: u64, found: u64) -> Error {
+    let error = if found > expected {
+        Error::corrupt(format!(
+            "entries are missing before this segment, which begins with {found}"
+        ))
+        .seqs(expected, found - 1)
+    } else {
+        Error::corrupt(format!(
+            "this segment begins with seq id {found}, which an earlier one holds"
+        ))
+        .seqs(found, expected - 1)
+    };
+    error.path(path).offset_at(0)
+}
+
+/// Makes an empty log: the first segment and its name first, then the manifest.
+pub(crate) fn create(storage: &dyn Storage, clock: &dyn Clock, names: &Names) -> Result<()> {
+    let path = names.wal(0);
+    let file = storage
+        .create(&path)
+        .map_err(|error| Error::io("create the first segment", &path, error))?;
+    file.sync_all().map_err(|error| Error::io("sync the first segment", &path, error))?;
+    sync_dir(storage, names)?;
+    let manifest = first_manifest(clock, names, &[0], 1, 1)?;
+    ManifestFile::create(storage, names, &manifest)
+}
+
+/// Makes the manifest of a Go log: all but its last segment count as sealed, as Go syncs a segment before
+/// it makes the next. It says of no byte in the last one that it was durable.
+///
+/// # Errors
+/// `Corrupt` where the complete segments don't fit together.
+pub(crate) fn adopt(
+    storage: &dyn Storage,
+    clock: &dyn Clock,
+    names: &Names,
+    folder: &Folder,
+) -> Result<()> {
+    let Some((last, complete)) = folder.segments.split_last() else {
+        return create(storage, clock, names);
+    };
+    let chain = chain(storage, names, complete, None)?;
+    let begins = match chain.next_seq {
+        Some(next) => next,
+        None => first_of_last(storage, names, *last)?,
+    };
+    // The names were made by another program, which may not have synced them.
+    sync_dir(storage, names)?;
+    let first_seq = chain.first_seq.unwrap_or(begins);
+    let manifest = first_manifest(clock, names, &folder.segments, first_seq, begins)?;
+    ManifestFile::create(storage, names, &manifest)
+}
+
+/// The seq id that the only segment with records begins with; 1 if its first record is not sound.
+fn first_of_last(storage: &dyn Storage, names: &Names, ordinal: u64) -> Result<u64> {
+    let candidate = Candidate::open(storage, names, ordinal, Access::Read)?;
+    let mut source = crate::segment::RecordSource::new(candidate.file, crate::segment::ONE_RECORD);
+    let step = source
+        .record_at(0, candidate.len)
+        .map_err(|error| Error::io("read", &candidate.path, error))?;
+    Ok(match step {
+        crate::segment::Step::Record(record) => record.seq(),
+        _ => 1,
+    })
+}
+
+fn first_manifest(
+    clock: &dyn Clock,
+    names: &Names,
+    segments: &[u64],
+    first_seq: u64,
+    open_seq: u64,
+) -> Result<Manifest> {
+    let random =
+        || clock.random_id().map_err(|error| Error::io("get a random id", names.dir(), error));
+    let first_ordinal = segments.first().copied().unwrap_or(0);
+    let last = segments.last().copied().unwrap_or(0);
+    Ok(Manifest {
+        log_id: random()?,
+        generation: 1,
+        epochs: vec![Epoch { first_seq, id: random()? }],
+        first_seq,
+        first_ordinal,
+        open_from: last,
+        open_seq,
+        sealed_count: crate::num::size(segments.len().saturating_sub(1)),
+        active: last,
+        next_ordinal: last + 1,
+        lowest_next: first_seq,
+        base: None,
+        cut: None,
+        losses: Vec::new(),
+        meta: std::collections::BTreeMap::new(),
+    })
+}
+
+fn sync_dir(storage: &dyn Storage, names: &Names) -> Result<()> {
+    storage.sync_dir(names.dir()).map_err(|error| Error::io("sync the folder", names.dir(), error))
+}

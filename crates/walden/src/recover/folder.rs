@@ -1,0 +1,81 @@
+//! What lies in a log's folder, by name alone.
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::segment::{Name, Names};
+use crate::storage::{FileKind, Storage};
+
+/// The log's own files, in order of ordinal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Folder {
+    pub(crate) segments: Vec<u64>,
+    pub(crate) indexes: Vec<u64>,
+    pub(crate) nexts: Vec<u64>,
+    pub(crate) manifest: bool,
+    pub(crate) manifest_new: bool,
+    pub(crate) quarantine: bool,
+}
+
+impl Folder {
+    /// Lists the folder of a log.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no folder; `InvalidInput` where a segment's name stands for something
+    /// that is no file.
+    pub(crate) fn list(storage: &dyn Storage, names: &Names) -> Result<Self> {
+        let mut folder = Self::default();
+        let entries = storage.list(names.dir()).map_err(|error| cannot_list(names.dir(), error))?;
+        for entry in entries {
+            let Some(name) = names.parse(&entry.name) else { continue };
+            let wants = if name == Name::Quarantine { FileKind::Dir } else { FileKind::File };
+            if entry.kind != wants {
+                return Err(Error::invalid("a file of the log is not of the kind it should be")
+                    .path(&names.dir().join(&entry.name))
+                    .advice("move it away: the log needs this name"));
+            }
+            match name {
+                Name::Wal(ordinal) => folder.segments.push(ordinal),
+                Name::Index(ordinal) => folder.indexes.push(ordinal),
+                Name::Next(ordinal) => folder.nexts.push(ordinal),
+                Name::Manifest => folder.manifest = true,
+                Name::ManifestNew => folder.manifest_new = true,
+                Name::Quarantine => folder.quarantine = true,
+                Name::Lock => {}
+            }
+        }
+        folder.segments.sort_unstable();
+        folder.indexes.sort_unstable();
+        folder.nexts.sort_unstable();
+        Ok(folder)
+    }
+}
+
+fn cannot_list(dir: &Path, error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Error::new(ErrorKind::NotFound, "there is no such folder").path(dir);
+    }
+    Error::io("list the folder", dir, error)
+}
+
+/// Makes a folder and those above it, and their names durable (invariant 6).
+pub(crate) fn make(storage: &dyn Storage, dir: &Path) -> Result<()> {
+    match storage.list(dir) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::io("open the folder", dir, error)),
+    }
+    let parent = match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(Error::new(ErrorKind::NotFound, "there is no such folder").path(dir)),
+    };
+    make(storage, parent)?;
+    match storage.create_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("make the folder", dir, error));
+        }
+        _ => {}
+    }
+    storage.sync_dir(parent).map_err(|error| Error::io("sync the folder", parent, error))
+}

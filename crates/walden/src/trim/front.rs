@@ -1,0 +1,41 @@
+//! `truncate_front`: raises the first seq id and removes what lies wholly before it.
+
+use crate::error::Result;
+use crate::keeper::Keeper;
+use crate::segment::Segment;
+use crate::sync::Arc;
+
+impl Keeper {
+    /// Makes `first_seq` the first seq id. `sealed` are the sealed segments, oldest first, with the seq id
+    /// that follows each: those that end at or before `first_seq` go. All before it is durable.
+    ///
+    /// # Errors
+    /// The log has failed, or (`Io`) a dead file could not be removed: the cut itself is done then, and
+    /// opening removes the file.
+    pub(crate) fn raise_first(
+        &mut self,
+        first_seq: u64,
+        sealed: &[(Arc<Segment>, u64)],
+    ) -> Result<()> {
+        let dead: Vec<&Arc<Segment>> = sealed
+            .iter()
+            .take_while(|(_, next)| *next <= first_seq)
+            .map(|(segment, _)| segment)
+            .collect();
+        let mut next = self.manifest.clone();
+        next.first_seq = first_seq;
+        next.lowest_next = next.lowest_next.max(first_seq);
+        if let Some(last) = dead.last() {
+            next.first_ordinal = last.ordinal + 1;
+            next.sealed_count = next.sealed_count.saturating_sub(crate::num::size(dead.len()));
+        }
+        next.drop_before(first_seq);
+        self.commit(next)?;
+        for segment in dead {
+            segment.forget_file();
+            self.remove_if_there(&segment.path)?;
+            self.remove_if_there(segment.index_path())?;
+        }
+        Ok(())
+    }
+}
