@@ -62,18 +62,18 @@ impl Segment {
         files: Arc<FileCache>,
         writer: Option<Arc<dyn File>>,
         end: u64,
-        index: Index,
+        index: Option<Index>,
     ) -> Self {
         Self {
             ordinal,
             path: names.wal(ordinal),
             index_path: names.index(ordinal),
             files,
-            first_seq: AtomicU64::new(index.first_seq),
+            first_seq: AtomicU64::new(index.as_ref().map_or(0, |index| index.first_seq)),
             end: AtomicU64::new(end),
             sealed: AtomicBool::new(false),
             writer: Mutex::new(writer),
-            building: Mutex::new(Some(index)),
+            building: Mutex::new(index),
         }
     }
 
@@ -224,5 +224,32 @@ impl Segment {
     pub(crate) fn index_written(&self) {
         *self.building.lock() = None;
         self.files.forget_index(self.ordinal);
+    }
+
+    /// Whether a sound index is at hand.
+    pub(crate) fn has_index(&self, log_id: u128) -> bool {
+        if self.building.lock().is_some() {
+            return true;
+        }
+        let (Ok(opened), Ok(end)) = (self.opened(), self.end()) else { return true };
+        opened.index(&self.index_path, log_id, self.ordinal, end).is_some()
+    }
+
+    /// A cut keeps `len` bytes; `next_seq` is what would follow. The index is shortened too.
+    pub(crate) fn shorten(&self, len: u64, next_seq: u64, log_id: u128) {
+        let mut index = self.index(log_id);
+        if let Some(index) = &mut index {
+            index.cut(next_seq);
+        }
+        *self.building.lock() = index;
+        self.set_end(len);
+        if len == 0 {
+            self.forget_first_seq();
+        }
+    }
+
+    /// When the file was last written to.
+    pub(crate) fn modified_micros(&self) -> Option<u64> {
+        Some(index::micros(self.opened().ok()?.file.modified().ok()?))
     }
 }

@@ -2,3 +2,4 @@
 
 pub(crate) mod cut;
 pub(crate) mod front;
+pub(crate) mod live;

@@ -1,0 +1,309 @@
+//! The live log: everything that its handles, its threads and its readers share.
+
+use crate::config::Settings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::keeper::Keeper;
+use crate::maintain::Signal;
+use crate::manifest::ManifestFile;
+use crate::recover::{OpenedLog, Pending, Recovery, WriterLock};
+use crate::segment::{FileCache, Index, Names, Segment};
+use crate::snapshot::{Snapshot, View};
+use crate::stats::{Counters, Stats};
+use crate::storage::{Clock, Latch, Storage};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::watermark::{Level, Watermark};
+use crate::write::appender::{Appender, State};
+use crate::write::flush::Writer;
+use crate::write::group_commit::Leadership;
+use crate::write::next::{Attempts, allocate};
+use crate::write::open::{Extent, OpenSegment};
+
+/// A log open for writing.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) settings: Settings,
+    pub(crate) names: Names,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) latch: Arc<Latch>,
+    pub(crate) files: Arc<FileCache>,
+    pub(crate) watermark: Arc<Watermark>,
+    pub(crate) manifest: Arc<ManifestFile>,
+    pub(crate) counters: Counters,
+    pub(crate) signal: Signal,
+    snapshot: Mutex<Arc<Snapshot>>,
+
+    pub(crate) leadership: Leadership,
+    /// The maintenance lock.
+    keeper: Mutex<Keeper>,
+    /// Tries at making room for appends; behind it, one at a time.
+    pub(crate) preparing: Mutex<()>,
+    pub(crate) writer: Mutex<Writer>,
+    /// The append lock.
+    pub(crate) appender: Mutex<Appender>,
+    /// Appends wait here for room, a turn, or the end of a cut.
+    pub(crate) room: Condvar,
+    pub(crate) attempts: Attempts,
+
+    /// Open segments, oldest first; the last is the active one.
+    pub(crate) open: Mutex<Vec<Arc<OpenSegment>>>,
+    pub(crate) pending: Mutex<Option<Pending>>,
+    /// The highest ordinal that the manifest names as active: its name is durable.
+    pub(crate) named: AtomicU64,
+    /// The epoch of what is appended now, in two halves behind one lock with the era.
+    pub(crate) epoch: Mutex<u128>,
+    /// Bytes appended since opening, and how many of them are durable.
+    pub(crate) bytes_appended: AtomicU64,
+    pub(crate) bytes_durable: AtomicU64,
+    report: Mutex<Recovery>,
+    lock: Mutex<Option<WriterLock>>,
+}
+
+impl Log {
+    pub(crate) fn new(
+        opened: OpenedLog,
+        settings: Settings,
+        latch: Arc<Latch>,
+    ) -> Result<Arc<Self>> {
+        let OpenedLog { keeper, lock, sealed, active, next_seq, pending, report } = opened;
+        let storage = Arc::clone(&keeper.storage);
+        let files = Arc::new(FileCache::new(Arc::clone(&storage)));
+        let names = keeper.names.clone();
+        let mut segments: Vec<Arc<Segment>> = sealed
+            .iter()
+            .map(|ordinal| Arc::new(Segment::sealed(&names, *ordinal, Arc::clone(&files))))
+            .collect();
+        if let Some(Pending::Tail(scan)) = &pending {
+            for scanned in &scan.segments {
+                segments.push(Arc::new(Segment::open(
+                    &names,
+                    scanned.from.ordinal,
+                    Arc::clone(&files),
+                    None,
+                    scanned.end,
+                    scanned.index.clone(),
+                )));
+            }
+        }
+        let mut allocated = None;
+        let mut begin = Extent { end: 0, next_seq };
+        let open = match active {
+            Some(active) => {
+                begin.end = active.end;
+                allocated = allocate(&*active.file, active.end, settings.segment_size, active.end);
+                let open = open_segment(&names, &files, active, begin, 0);
+                segments.push(Arc::clone(&open.segment));
+                Some(open)
+            }
+            None => None,
+        };
+        let manifest = Arc::clone(&keeper.file);
+        let log = Arc::new(Self {
+            snapshot: Mutex::new(Arc::new(Snapshot {
+                log_id: keeper.manifest.log_id,
+                segments,
+                first_seq: keeper.manifest.first_seq,
+                losses: keeper.manifest.losses.clone(),
+            })),
+            watermark: Arc::new(Watermark::new(next_seq)),
+            counters: Counters::default(),
+            signal: Signal::default(),
+            leadership: Leadership::default(),
+            preparing: Mutex::new(()),
+            writer: Mutex::new(Writer::default()),
+            appender: Mutex::new(Appender::new(open.clone(), begin, allocated)),
+            room: Condvar::new(),
+            attempts: Attempts::default(),
+            open: Mutex::new(open.into_iter().collect()),
+            pending: Mutex::new(pending),
+            named: AtomicU64::new(keeper.manifest.active),
+            epoch: Mutex::new(keeper.manifest.epoch()),
+            bytes_appended: AtomicU64::new(0),
+            bytes_durable: AtomicU64::new(0),
+            report: Mutex::new(report),
+            lock: Mutex::new(Some(lock)),
+            clock: Arc::clone(&keeper.clock),
+            keeper: Mutex::new(keeper),
+            manifest,
+            settings,
+            names,
+            storage,
+            latch,
+            files,
+        });
+        log.watch_latch();
+        Ok(log)
+    }
+
+    /// A failure wakes all who wait, with its cause.
+    fn watch_latch(self: &Arc<Self>) {
+        let weak = Arc::downgrade(self);
+        self.latch.watch(Box::new(move |cause| {
+            if let Some(log) = weak.upgrade() {
+                log.watermark.fail(cause);
+                log.room.notify_all();
+                log.signal.wake();
+            }
+        }));
+    }
+
+    /// The maintenance lock.
+    pub(crate) fn keeper(&self) -> MutexGuard<'_, Keeper> {
+        self.keeper.lock()
+    }
+
+    /// The maintenance lock, if nobody holds it.
+    pub(crate) fn try_keeper(&self) -> Option<MutexGuard<'_, Keeper>> {
+        self.keeper.try_lock()
+    }
+
+    /// Swaps the list that readers see.
+    pub(crate) fn change_snapshot(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut current = self.snapshot.lock();
+        let mut next = Snapshot::clone(&current);
+        change(&mut next);
+        *current = Arc::new(next);
+    }
+
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.snapshot.lock().first_seq
+    }
+
+    pub(crate) fn report(&self) -> Recovery {
+        self.report.lock().clone()
+    }
+
+    pub(crate) fn change_report(&self, change: impl FnOnce(&mut Recovery)) {
+        change(&mut self.report.lock());
+    }
+
+    /// Lets go of the lock; the last step of closing.
+    pub(crate) fn unlock(&self) {
+        *self.lock.lock() = None;
+    }
+
+    /// Whether changes are taken.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Closed`.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.latch.check()?;
+        match self.appender.lock().state {
+            State::Closed => Err(Error::closed()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A segment that opening found or a cut began, ready to be appended to.
+    pub(crate) fn adopt_active(&self, active: crate::recover::Active) -> Arc<OpenSegment> {
+        let begin = Extent { end: active.end, next_seq: self.watermark.appended() };
+        let bytes = self.bytes_appended.load(Ordering::Acquire);
+        self.bytes_durable.store(bytes, Ordering::Release);
+        open_segment(&self.names, &self.files, active, begin, bytes)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.counters.read();
+        stats.appended = self.watermark.appended();
+        stats.written = self.watermark.written();
+        stats.durable = self.watermark.durable();
+        stats.segments = crate::num::size(self.snapshot.lock().segments.len());
+        stats.open_segments = crate::num::size(self.open.lock().len());
+        stats.waiters = crate::num::size(self.watermark.waiters());
+        stats.bytes_in_flight = self.in_flight();
+        stats.poisoned = self.latch.cause().is_some();
+        stats
+    }
+
+    /// Bytes appended and not yet durable.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let durable = self.bytes_durable.load(Ordering::Relaxed);
+        self.bytes_appended.load(Ordering::Relaxed).saturating_sub(durable)
+    }
+
+    /// The error for a position outside the log.
+    pub(crate) fn out_of_range(&self, what: &str, seq: u64) -> Error {
+        Error::new(
+            ErrorKind::OutOfRange,
+            format!(
+                "{what}: the log holds seq ids from {} to before {}",
+                self.first_seq(),
+                self.watermark.appended()
+            ),
+        )
+        .seq_at(seq)
+    }
+}
+
+fn open_segment(
+    names: &Names,
+    files: &Arc<FileCache>,
+    active: crate::recover::Active,
+    begin: Extent,
+    bytes_before: u64,
+) -> Arc<OpenSegment> {
+    let segment = Segment::open(
+        names,
+        active.ordinal,
+        Arc::clone(files),
+        Some(Arc::clone(&active.file)),
+        active.end,
+        active.index,
+    );
+    if active.end > 0 {
+        segment.note_first_seq(active.first_seq);
+    }
+    Arc::new(OpenSegment::new(Arc::new(segment), active.file, begin, bytes_before))
+}
+
+/// A new, empty segment.
+pub(crate) fn empty_segment(log: &Log, ordinal: u64, file: Arc<dyn crate::storage::File>) -> Segment {
+    Segment::open(
+        &log.names,
+        ordinal,
+        Arc::clone(&log.files),
+        Some(file),
+        0,
+        Some(Index::default()),
+    )
+}
+
+impl View for Log {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.lock())
+    }
+
+    fn refresh(&self) -> Result<()> {
+        // What an append returned for may be in our buffers: a reader of this process sees it.
+        if self.watermark.written() < self.watermark.appended() && self.latch.cause().is_none() {
+            match self.flush() {
+                Err(error) if error.is_out_of_space() || error.is_poisoned() => {}
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_foreign(&self) -> bool {
+        false
+    }
+
+    fn end(&self, level: Level) -> u64 {
+        match level {
+            Level::Written => self.watermark.written(),
+            Level::Durable => self.watermark.durable(),
+        }
+    }
+
+    fn era(&self) -> u64 {
+        self.watermark.era()
+    }
+
+    fn cut_since(&self, era: u64) -> Option<u64> {
+        self.watermark.cut_since(era)
+    }
+
+    fn watermark(&self) -> Option<&Watermark> {
+        Some(&self.watermark)
+    }
+}

@@ -1,0 +1,312 @@
+//! What must be done besides appending: making the next segment, sealing, periodic syncs, retention, missing
+//! indexes. One loop, run by the log's thread or, step by step, by [`Wal::tick`](crate::Wal::tick).
+
+use std::time::Duration;
+
+use crate::config::{Maintenance, SyncStrategy};
+use crate::error::Result;
+use crate::log::Log;
+use crate::segment::source::READ_AHEAD;
+use crate::segment::{Index, RecordSource, Segment, Step, index};
+use crate::stats::Counters;
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, Weak, wait, wait_timeout};
+
+#[derive(Debug, Default)]
+struct Flags {
+    work: bool,
+    sync: bool,
+    stop: bool,
+    sync_thread: bool,
+}
+
+/// How the threads of a log are told that there is something to do.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    flags: Mutex<Flags>,
+    maintenance: Condvar,
+    sync: Condvar,
+    manual: AtomicBool,
+    /// Set while something waits for the next periodic sync.
+    dirty: AtomicBool,
+    /// When the last periodic work was done (`Clock::elapsed`, in nanoseconds).
+    last: Mutex<Duration>,
+    /// Starts the sync thread at its first use.
+    starter: Mutex<Option<Weak<Log>>>,
+}
+
+impl Signal {
+    pub(crate) fn is_manual(&self) -> bool {
+        self.manual.load(Ordering::Relaxed)
+    }
+
+    /// Wakes the maintenance thread.
+    pub(crate) fn wake(&self) {
+        self.flags.lock().work = true;
+        self.maintenance.notify_one();
+    }
+
+    /// Something was appended that nobody waits for: the periodic sync has to see to it.
+    pub(crate) fn note_dirty(&self) {
+        if !self.dirty.load(Ordering::Relaxed) && !self.dirty.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    /// Asks the sync thread to lead, for those who cannot: tasks and callbacks.
+    pub(crate) fn kick_sync(&self) {
+        if self.is_manual() {
+            self.flags.lock().sync = true;
+            return;
+        }
+        let start = {
+            let mut flags = self.flags.lock();
+            flags.sync = true;
+            !flags.stop && !std::mem::replace(&mut flags.sync_thread, true)
+        };
+        if start {
+            let log = self.starter.lock().clone();
+            if let Some(log) = log {
+                spawn("walden-sync", move || sync_loop(&log));
+            }
+        }
+        self.sync.notify_one();
+    }
+
+    /// Ends the threads.
+    pub(crate) fn stop(&self) {
+        self.flags.lock().stop = true;
+        self.maintenance.notify_all();
+        self.sync.notify_all();
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
+    // Without a thread the log still is safe: appends that wait lead and prepare themselves.
+    drop(std::thread::Builder::new().name(name.to_owned()).spawn(body));
+}
+
+/// Starts what the log needs besides its callers.
+pub(crate) fn start(log: &Arc<Log>) {
+    if log.settings.maintenance == Maintenance::Manual {
+        log.signal.manual.store(true, Ordering::Relaxed);
+        return;
+    }
+    *log.signal.starter.lock() = Some(Arc::downgrade(log));
+    let weak = Arc::downgrade(log);
+    let spawned = std::thread::Builder::new()
+        .name("walden-maintain".to_owned())
+        .spawn(move || maintenance_loop(&weak));
+    if spawned.is_err() {
+        log.signal.manual.store(true, Ordering::Relaxed);
+    }
+    log.signal.wake();
+}
+
+/// The thread holds the log weakly: dropping the last handle closes it, whatever the thread is doing.
+fn maintenance_loop(weak: &Weak<Log>) {
+    loop {
+        let Some(log) = weak.upgrade() else { return };
+        if log.signal.flags.lock().stop {
+            return;
+        }
+        // A failure is latched and told to whoever waits; the next round finds it there.
+        drop(log.maintain());
+        if !log.idle() {
+            return;
+        }
+    }
+}
+
+fn sync_loop(weak: &Weak<Log>) {
+    loop {
+        let Some(log) = weak.upgrade() else { return };
+        {
+            let mut flags = log.signal.flags.lock();
+            while !flags.sync && !flags.stop {
+                // Looks up now and then, so that a log whose handles are gone can go.
+                flags = wait_timeout(&log.signal.sync, flags, Duration::from_secs(1));
+                if !flags.sync && !flags.stop {
+                    flags.sync_thread = false;
+                    return;
+                }
+            }
+            if flags.stop {
+                return;
+            }
+            flags.sync = false;
+        }
+        if log.sync().is_err() {
+            // A full disk: those who wait go on waiting, without a thread that spins for them.
+            let flags = log.signal.flags.lock();
+            drop(wait_timeout(&log.signal.sync, flags, Duration::from_millis(50)));
+        }
+    }
+}
+
+impl Log {
+    /// Sleeps until there is something to do. False: the log is being closed.
+    fn idle(&self) -> bool {
+        let due = self.until_due();
+        let mut flags = self.signal.flags.lock();
+        if !flags.work && !flags.stop {
+            flags = match due {
+                Some(due) => wait_timeout(&self.signal.maintenance, flags, due),
+                None => wait(&self.signal.maintenance, flags),
+            };
+        }
+        flags.work = false;
+        !flags.stop
+    }
+
+    /// How long until the next periodic work; `None`: there is none.
+    fn until_due(&self) -> Option<Duration> {
+        let periodic = self.signal.dirty.load(Ordering::Acquire)
+            || self.manifest.mark_lags()
+            || !self.settings.retention.keeps_all();
+        if !periodic || self.latch.cause().is_some() {
+            return None;
+        }
+        let since = self.clock.elapsed().saturating_sub(*self.signal.last.lock());
+        Some(self.settings.sync_interval.saturating_sub(since))
+    }
+
+    /// One round of all that is to do now.
+    ///
+    /// # Errors
+    /// The first failure; the rest is done all the same where it can be.
+    pub(crate) fn maintain(&self) -> Result<()> {
+        self.latch.check()?;
+        let prepared = self.prepare();
+        let kicked = self.signal.is_manual()
+            && std::mem::take(&mut self.signal.flags.lock().sync);
+        let synced = if kicked { self.sync() } else { Ok(()) };
+        let sealed = self.seal_complete();
+        let periodic = if self.until_due().is_some_and(|due| due.is_zero()) {
+            *self.signal.last.lock() = self.clock.elapsed();
+            self.periodic()
+        } else {
+            Ok(())
+        };
+        prepared.and(synced).and(sealed).and(periodic)
+    }
+
+    fn periodic(&self) -> Result<()> {
+        self.signal.dirty.store(false, Ordering::Release);
+        let synced =
+            if self.settings.strategy == SyncStrategy::Always { Ok(()) } else { self.sync() };
+        if synced.is_err() {
+            self.signal.dirty.store(true, Ordering::Release);
+        }
+        if self.manifest.mark_lags() {
+            let keeper = self.keeper();
+            keeper.file.sync()?;
+        }
+        if !self.settings.retention.keeps_all() {
+            self.retain(&self.settings.retention)?;
+        }
+        self.rebuild_one_index();
+        synced
+    }
+
+    /// Seals what is complete, oldest first.
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub(crate) fn seal_complete(&self) -> Result<()> {
+        loop {
+            if self.open.lock().len() < 2 {
+                return Ok(());
+            }
+            let mut keeper = self.keeper();
+            if !self.seal_oldest(&mut keeper)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Seals the oldest open segment if it is complete. The caller holds the maintenance lock.
+    pub(crate) fn seal_oldest(&self, keeper: &mut crate::keeper::Keeper) -> Result<bool> {
+        let (oldest, successor) = {
+            let open = self.open.lock();
+            match open.as_slice() {
+                [oldest, successor, ..] => (Arc::clone(oldest), successor.ordinal()),
+                _ => return Ok(false),
+            }
+        };
+        if oldest.sealable().is_none() {
+            self.flush()?;
+        }
+        let Some(complete) = oldest.sealable() else { return Ok(false) };
+        oldest.sync_with(complete.end, || keeper.seal(&complete, successor))?;
+        self.latch.check()?;
+        self.named.fetch_max(keeper.manifest.active, Ordering::AcqRel);
+        self.open.lock().retain(|open| open.ordinal() != complete.ordinal);
+        oldest.segment.seal();
+        self.appender.lock().open_count -= 1;
+        self.room.notify_all();
+        Counters::add(&self.counters.seals, 1);
+        // Only a cache: a failure costs time later, nothing else.
+        drop(self.write_index(&oldest.segment));
+        Ok(true)
+    }
+
+    /// Puts a segment's index into its file, built by reading if need be.
+    pub(crate) fn write_index(&self, segment: &Segment) -> Result<()> {
+        let end = segment.end()?;
+        let built = segment.building(|index| index.clone());
+        let index = match built {
+            Some(index) => index,
+            None => build_index(segment, end)?,
+        };
+        let bytes = index.encode(self.log_id(), segment.ordinal, end);
+        let path = segment.index_path();
+        index::write_file(&*self.storage, path, &bytes)
+            .map_err(|error| crate::Error::io("write the index", path, error))?;
+        segment.index_written();
+        Ok(())
+    }
+
+    /// Makes the index of one sealed segment that has none: each round one, so as not to be in the way.
+    fn rebuild_one_index(&self) {
+        let snapshot = crate::snapshot::View::snapshot(self);
+        let missing = snapshot
+            .segments
+            .iter()
+            .filter(|segment| segment.is_sealed())
+            .rev()
+            .take(64)
+            .find(|segment| !segment.has_index(snapshot.log_id));
+        if let Some(segment) = missing {
+            let _keeper = self.keeper();
+            let live = crate::snapshot::View::snapshot(self);
+            if live.segments.iter().any(|other| other.ordinal == segment.ordinal) {
+                drop(self.write_index(segment));
+            }
+        }
+    }
+
+    pub(crate) fn log_id(&self) -> u128 {
+        crate::snapshot::View::snapshot(self).log_id
+    }
+}
+
+/// Reads a segment for its index. The times are the file's.
+fn build_index(segment: &Segment, end: u64) -> Result<Index> {
+    let opened = segment.opened()?;
+    let io = |error| crate::Error::io("read", &segment.path, error);
+    let time = opened.file.modified().map_or(0, index::micros);
+    let mut source = RecordSource::new(Arc::clone(&opened.file), READ_AHEAD);
+    let mut index = Index { times_from_file: true, ..Index::default() };
+    let mut offset = 0;
+    loop {
+        match source.record_at(offset, end).map_err(io)? {
+            Step::Record(record) => {
+                index.add(offset, record.seq(), record.next_seq(), time);
+                offset += record.len();
+            }
+            Step::End => return Ok(index),
+            Step::Unwritten => return Err(segment.corrupt(offset, "zeros stand in the segment")),
+            Step::Bad(fault) => return Err(segment.corrupt(offset, &fault.to_string())),
+        }
+    }
+}

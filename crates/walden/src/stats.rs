@@ -1,0 +1,82 @@
+//! What the log has counted since it was opened: plain numbers, of this log alone.
+
+use crate::sync::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counted while the log runs. Uncontended adds; no lock, no registry.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: AtomicU64,)* }
+
+        impl Counters {
+            fn snapshot(&self) -> Stats {
+                Stats { $($name: self.$name.load(Ordering::Relaxed),)* ..Stats::default() }
+            }
+        }
+
+        /// What a log has done since it was opened, and how it stands; see
+        /// [`Wal::stats`](crate::Wal::stats).
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+            /// The seq id that comes after the last one appended.
+            pub appended: u64,
+            /// The seq id that comes after the last one the kernel has.
+            pub written: u64,
+            /// The seq id that comes after the last durable one.
+            pub durable: u64,
+            /// Live segments.
+            pub segments: u64,
+            /// Live segments that are not sealed yet.
+            pub open_segments: u64,
+            /// Threads, tasks and callbacks that wait for a record to be written or durable.
+            pub waiters: u64,
+            /// Bytes appended and not yet durable.
+            pub bytes_in_flight: u64,
+            /// Whether a sync or write failed and the log takes no more changes.
+            pub poisoned: bool,
+        }
+    };
+}
+
+counters! {
+    /// Appends, single or batch.
+    appends,
+    /// Entries appended.
+    entries,
+    /// Batches appended.
+    batches,
+    /// Bytes of records, headers and footers included.
+    bytes_appended,
+    /// Writes of records to a file.
+    writes,
+    /// Syncs of a segment that made records durable.
+    syncs,
+    /// Entries that those syncs made durable: by `syncs`, the records per sync.
+    entries_synced,
+    /// New segments begun.
+    rotations,
+    /// Appends that waited because the next segment was not ready.
+    rotation_waits,
+    /// Segments sealed.
+    seals,
+    /// Appends refused because the disk was full.
+    disk_full,
+    /// Cuts at the front (`truncate_front` and retention).
+    front_cuts,
+    /// Cuts at the back (`truncate_back` and `reset`).
+    back_cuts,
+    /// Segments removed by retention.
+    segments_expired,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Stats {
+        self.snapshot()
+    }
+}

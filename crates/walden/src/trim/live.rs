@@ -1,0 +1,415 @@
+//! Cuts and retention of a live log: what must stand still while the keeper changes the folder.
+
+use std::ops::Range;
+
+use super::cut::Keep;
+use crate::config::Retention;
+use crate::error::{Error, Result};
+use crate::keeper::Keeper;
+use crate::log::Log;
+use crate::record::{self, Packed};
+use crate::recover::{Folder, Pending, active_after_cut, cut_tail};
+use crate::segment::{RecordSource, Segment, Step, index};
+use crate::snapshot::{Snapshot, View};
+use crate::stats::Counters;
+use crate::sync::{Arc, Ordering};
+use crate::write::appender::State;
+use crate::write::next::allocate;
+use crate::write::open::Extent;
+
+/// Where a seq id's record lies.
+struct Found {
+    segment: Arc<Segment>,
+    offset: u64,
+    len: u64,
+    /// Seq ids of the record.
+    seqs: Range<u64>,
+    stored: Vec<u8>,
+    packed: bool,
+}
+
+impl Log {
+    /// `truncate_front`: `first` becomes the first seq id.
+    ///
+    /// # Errors
+    /// `OutOfRange`; `Poisoned`; `Io`.
+    pub(crate) fn truncate_front(&self, first: u64) -> Result<()> {
+        self.check()?;
+        if first > self.watermark.appended() {
+            return Err(self.out_of_range("cannot truncate the front", first));
+        }
+        if first <= self.first_seq() {
+            return Ok(());
+        }
+        self.sync()?;
+        self.seal_complete()?;
+        let mut keeper = self.keeper();
+        if first <= keeper.manifest.first_seq {
+            return Ok(());
+        }
+        if first > self.watermark.durable() {
+            return Err(self.out_of_range("cannot truncate the front", first));
+        }
+        let snapshot = View::snapshot(self);
+        let sealed = ends(&snapshot, keeper.manifest.open_seq)?;
+        let result = keeper.raise_first(first, &sealed);
+        if keeper.manifest.first_seq == first {
+            let first_ordinal = keeper.manifest.first_ordinal;
+            self.change_snapshot(|next| {
+                next.first_seq = first;
+                next.segments.retain(|segment| segment.ordinal >= first_ordinal);
+                next.losses.retain(|(_, last)| *last >= first);
+            });
+            Counters::add(&self.counters.front_cuts, 1);
+        }
+        result
+    }
+
+    /// `truncate_back`: `last` becomes the last seq id.
+    ///
+    /// # Errors
+    /// `OutOfRange`; `OutOfSpace` with nothing done; `Poisoned`.
+    pub(crate) fn truncate_back(&self, last: u64) -> Result<()> {
+        self.with_appends_stopped(|log, keeper| {
+            let (first, appended) = (log.first_seq(), log.watermark.appended());
+            if last >= appended || last + 1 < first {
+                return Err(log.out_of_range("cannot truncate the back", last));
+            }
+            if last + 1 == appended {
+                return Ok(());
+            }
+            let keep = log.what_stays(keeper, last + 1)?;
+            log.commit_and_finish(keeper, &keep)
+        })
+    }
+
+    /// `reset`: empties the log and goes on at `next`.
+    ///
+    /// # Errors
+    /// `InvalidInput` for 0; `Poisoned`.
+    pub(crate) fn reset(&self, next: u64) -> Result<()> {
+        if next == 0 {
+            return Err(Error::invalid("seq ids begin with 1: cannot reset to 0"));
+        }
+        self.with_appends_stopped(|log, keeper| {
+            let keep = Keep { next_seq: next, kept: None, survivors: None };
+            log.commit_and_finish(keeper, &keep)
+        })
+    }
+
+    fn with_appends_stopped(
+        &self,
+        work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
+    ) -> Result<()> {
+        self.check()?;
+        if self.pending.lock().is_some() {
+            self.finish_pending()?;
+        }
+        let leader = self.lead();
+        let mut keeper = self.keeper();
+        let _preparing = self.preparing.lock();
+        self.stop_appends()?;
+        let synced = self.sync_all_open(&leader, &mut keeper);
+        let result = synced.and_then(|()| work(self, &mut keeper));
+        let mut appender = self.appender.lock();
+        if matches!(appender.state, State::Cutting) {
+            appender.state = State::Running;
+        }
+        drop(appender);
+        self.room.notify_all();
+        result
+    }
+
+    fn stop_appends(&self) -> Result<()> {
+        let mut appender = self.appender.lock();
+        while appender.turn {
+            appender = crate::sync::wait(&self.room, appender);
+        }
+        match appender.state {
+            State::Running => {
+                appender.state = State::Cutting;
+                Ok(())
+            }
+            State::Closed => Err(Error::closed()),
+            State::Cutting | State::Pending => Err(Error::invalid("another cut is under way")),
+        }
+    }
+
+    /// Step 1: everything is durable, and sealed but for the last segment. The maintenance lock is held, so
+    /// the leader's own naming of the active segment is done here.
+    fn sync_all_open(
+        &self,
+        leader: &crate::write::group_commit::Leader<'_>,
+        keeper: &mut Keeper,
+    ) -> Result<()> {
+        self.flush()?;
+        let newest = self.open.lock().last().map(|open| open.ordinal());
+        if let Some(ordinal) = newest {
+            keeper.name_active(ordinal)?;
+            self.named.fetch_max(ordinal, Ordering::AcqRel);
+        }
+        self.sync_round(leader)?;
+        while self.seal_oldest(keeper)? {}
+        Ok(())
+    }
+
+    /// What a cut behind `next_seq` keeps.
+    fn what_stays(&self, keeper: &Keeper, next_seq: u64) -> Result<Keep> {
+        let snapshot = View::snapshot(self);
+        if next_seq <= keeper.manifest.first_seq {
+            return Ok(Keep { next_seq, kept: None, survivors: None });
+        }
+        let found = find(&snapshot, next_seq - 1)?;
+        let ordinal = found.segment.ordinal;
+        if found.seqs.end == next_seq {
+            let kept = Some((ordinal, found.offset + found.len));
+            return Ok(Keep { next_seq, kept, survivors: None });
+        }
+        // The cut goes through a batch: its first entries go into the new active segment.
+        if !found.packed {
+            return Err(found.segment.corrupt(found.offset, "a record does not hold its seq ids"));
+        }
+        let batch = Packed::parse(&found.stored)
+            .map_err(|fault| found.segment.corrupt(found.offset, &fault.to_string()))?;
+        let entries: Vec<&[u8]> = (0..next_seq - found.seqs.start)
+            .filter_map(|i| found.stored.get(batch.bounds(i)?))
+            .collect();
+        let mut bytes = Vec::new();
+        record::encode_packed(&mut bytes, found.seqs.start, &entries);
+        Ok(Keep {
+            next_seq,
+            kept: Some((ordinal, found.offset)),
+            survivors: Some((found.seqs.start, bytes)),
+        })
+    }
+
+    fn commit_and_finish(&self, keeper: &mut Keeper, keep: &Keep) -> Result<()> {
+        let ready = self.appender.lock().ready.take();
+        if let Some(ready) = ready {
+            keeper.remove_if_there(&self.names.next(ready.ordinal))?;
+        }
+        let folder = Folder::list(&*self.storage, &self.names)?;
+        keeper.commit_cut(keep, &folder.segments)?;
+        // Committed: from here on the log is the shorter one, for waiters and readers too.
+        self.forget_unwritten();
+        *self.epoch.lock() = keeper.manifest.epoch();
+        self.show_cut(keeper, keep);
+        self.watermark.cut(keep.next_seq);
+        self.open.lock().clear();
+        Counters::add(&self.counters.back_cuts, 1);
+        {
+            let mut appender = self.appender.lock();
+            appender.active = None;
+            appender.next_seq = keep.next_seq;
+            appender.state = State::Pending;
+        }
+        *self.pending.lock() = Some(Pending::NewActive);
+        if let Err(error) = keeper.remove_dead(&folder.segments) {
+            // Half a cut cannot be left behind by a live log: opening finishes it.
+            return Err(self.latch.fail(&error));
+        }
+        match self.begin_again(keeper) {
+            // The cut itself is done: the new segment is made at the next append that finds room.
+            Err(error) if error.is_out_of_space() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Readers see the log as it is after the cut.
+    fn show_cut(&self, keeper: &Keeper, keep: &Keep) {
+        let manifest = &keeper.manifest;
+        self.change_snapshot(|snapshot| {
+            snapshot.first_seq = manifest.first_seq;
+            snapshot.losses.clone_from(&manifest.losses);
+            let kept = keep.kept.map(|(ordinal, _)| ordinal);
+            for segment in &snapshot.segments {
+                if kept.is_none_or(|kept| segment.ordinal > kept) {
+                    segment.forget_file();
+                }
+            }
+            snapshot.segments.retain(|s| kept.is_some_and(|kept| s.ordinal <= kept));
+            if let (Some((_, len)), Some(segment)) = (keep.kept, snapshot.segments.last()) {
+                let next_seq = manifest.open_seq;
+                segment.shorten(len, next_seq, snapshot.log_id);
+                segment.seal();
+            }
+        });
+        if let Some((ordinal, _)) = keep.kept {
+            let snapshot = View::snapshot(self);
+            if let Some(segment) = snapshot.segments.iter().find(|s| s.ordinal == ordinal) {
+                drop(self.write_index(segment));
+            }
+        }
+    }
+
+    /// Step 4 of a cut, and the end of what recovery left pending.
+    fn begin_again(&self, keeper: &mut Keeper) -> Result<()> {
+        keeper.begin_after_cut()?;
+        let active = active_after_cut(keeper)?;
+        let end = active.end;
+        let allocated = allocate(&*active.file, end, self.settings.segment_size, end);
+        self.named.fetch_max(active.ordinal, Ordering::AcqRel);
+        let open = self.adopt_active(active);
+        self.open.lock().push(Arc::clone(&open));
+        self.change_snapshot(|snapshot| snapshot.segments.push(Arc::clone(&open.segment)));
+        let extent = Extent { end, next_seq: self.watermark.appended() };
+        *self.pending.lock() = None;
+        self.appender.lock().begin(open, extent, allocated);
+        self.room.notify_all();
+        self.signal.wake();
+        Ok(())
+    }
+
+    /// Tries again what recovery, or a cut, could not finish for want of room.
+    ///
+    /// # Errors
+    /// `OutOfSpace` while there is none; else the log has failed.
+    pub(crate) fn finish_pending(&self) -> Result<()> {
+        let mut keeper = self.keeper();
+        let pending = self.pending.lock().take();
+        let result = match &pending {
+            None => return Ok(()),
+            Some(Pending::NewActive) => self.begin_again(&mut keeper),
+            Some(Pending::Tail(scan)) => self.cut_pending_tail(&mut keeper, scan),
+        };
+        if let Err(error) = &result {
+            let mut slot = self.pending.lock();
+            if keeper.manifest.cut.is_some() {
+                *slot = Some(Pending::NewActive);
+            } else {
+                *slot = pending;
+            }
+            if error.is_out_of_space() {
+                Counters::add(&self.counters.disk_full, 1);
+            }
+        }
+        result
+    }
+
+    fn cut_pending_tail(
+        &self,
+        keeper: &mut Keeper,
+        scan: &crate::recover::scan::Scan,
+    ) -> Result<()> {
+        let cut = cut_tail(keeper, scan, self.settings.quarantine_limit)?;
+        self.change_report(|report| report.cut = Some(cut));
+        *self.epoch.lock() = keeper.manifest.epoch();
+        let live = keeper.manifest.first_ordinal..keeper.manifest.open_from;
+        self.change_snapshot(|snapshot| {
+            snapshot.segments.retain(|segment| live.contains(&segment.ordinal));
+            for segment in &snapshot.segments {
+                segment.seal();
+            }
+        });
+        self.begin_again(keeper)
+    }
+
+    /// Removes what the limits allow: whole sealed segments, oldest first. Returns how many went.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Io`.
+    pub(crate) fn retain(&self, limits: &Retention) -> Result<u64> {
+        self.check()?;
+        let snapshot = View::snapshot(self);
+        let Some(first) = self.retained_from(&snapshot, limits)? else { return Ok(0) };
+        let before = snapshot.segments.len();
+        self.truncate_front(first)?;
+        let after = View::snapshot(self);
+        let oldest = after.segments.first().map_or(0, |segment| segment.ordinal);
+        let gone = snapshot.segments.iter().take(before).filter(|s| s.ordinal < oldest).count();
+        Counters::add(&self.counters.segments_expired, crate::num::size(gone));
+        Ok(crate::num::size(gone))
+    }
+
+    /// The first seq id that the limits keep; `None`: all.
+    fn retained_from(&self, snapshot: &Snapshot, limits: &Retention) -> Result<Option<u64>> {
+        let open_seq = self.keeper().manifest.open_seq;
+        let sealed = ends(snapshot, open_seq)?;
+        let mut bytes = 0;
+        for segment in &snapshot.segments {
+            bytes += segment.end()?;
+        }
+        let mut count = crate::num::size(snapshot.segments.len());
+        let now = index::micros(self.clock.now());
+        let mut first = None;
+        // A clock that jumped must neither block nor hurry: an age is at most what the log itself
+        // has lived through since the segment before, and times never go down along the log.
+        for (segment, next) in &sealed {
+            let too_many = limits.segment_limit().is_some_and(|most| count > most);
+            let too_large = limits.byte_limit().is_some_and(|most| bytes > most);
+            let too_old = limits.age_limit().is_some_and(|age| {
+                let last = segment
+                    .last_micros(snapshot.log_id)
+                    .or_else(|| segment.modified_micros())
+                    .unwrap_or(now);
+                u128::from(now.saturating_sub(last)) > age.as_micros()
+            });
+            if !(too_many || too_large || too_old) {
+                break;
+            }
+            count -= 1;
+            bytes = bytes.saturating_sub(segment.end()?);
+            first = Some(*next);
+        }
+        Ok(first.filter(|first| *first > snapshot.first_seq))
+    }
+}
+
+/// The sealed segments, each with the seq id that follows it.
+fn ends(snapshot: &Snapshot, open_seq: u64) -> Result<Vec<(Arc<Segment>, u64)>> {
+    let sealed: Vec<&Arc<Segment>> =
+        snapshot.segments.iter().filter(|segment| segment.is_sealed()).collect();
+    let mut next = open_seq;
+    let mut out = Vec::with_capacity(sealed.len());
+    for segment in sealed.into_iter().rev() {
+        out.push((Arc::clone(segment), next));
+        next = segment.first_seq()?.unwrap_or(next);
+    }
+    out.reverse();
+    Ok(out)
+}
+
+/// Finds the record that holds a seq id.
+fn find(snapshot: &Snapshot, seq: u64) -> Result<Found> {
+    for segment in snapshot.segments.iter().rev() {
+        let Some(first) = segment.first_seq()? else { continue };
+        if first > seq {
+            continue;
+        }
+        let opened = segment.opened()?;
+        let end = segment.end()?;
+        let mut source = RecordSource::new(Arc::clone(&opened.file), crate::segment::READ_AHEAD);
+        let hint = segment.hint(seq, snapshot.log_id).map_or(0, |entry| entry.offset);
+        let begin = [hint, 0].into_iter().find(|offset| {
+            matches!(source.record_at(*offset, end), Ok(Step::Record(record)) if record.seq() <= seq)
+        });
+        let mut offset = begin.unwrap_or(0);
+        loop {
+            let step = source
+                .record_at(offset, end)
+                .map_err(|error| Error::io("read", &segment.path, error))?;
+            match step {
+                Step::Record(record) if record.next_seq() > seq => {
+                    return Ok(Found {
+                        segment: Arc::clone(segment),
+                        offset,
+                        len: record.len(),
+                        seqs: record.seq()..record.next_seq(),
+                        stored: record.stored.to_vec(),
+                        packed: record.header.is_packed() && record.header.codec() == 0,
+                    });
+                }
+                Step::Record(record) => offset += record.len(),
+                Step::End | Step::Unwritten => {
+                    return Err(segment
+                        .corrupt(offset, "entries are missing at the segment's end")
+                        .seq_at(seq));
+                }
+                Step::Bad(fault) => {
+                    return Err(segment.corrupt(offset, &fault.to_string()).seq_at(seq));
+                }
+            }
+        }
+    }
+    Err(Error::corrupt("no segment holds this entry").seq_at(seq))
+}

@@ -1,0 +1,358 @@
+//! The handle: delegates, holds no logic.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::{Range, RangeBounds};
+use std::path::Path;
+
+use crate::close;
+use crate::config::{Config, Retention, Settings};
+use crate::entry::Entry;
+use crate::error::Result;
+use crate::log::Log;
+use crate::maintain;
+use crate::read::{Entries, Follower, Reader};
+use crate::recover::{self, Recovery};
+use crate::snapshot::View;
+use crate::stats::Stats;
+use crate::storage::{Clock, Latch, LatchedStorage, OsStorage, Storage, SystemClock};
+use crate::sync::Arc;
+use crate::write::ticket::{Ready, Ticket};
+use crate::{SegmentInfo, segments};
+
+/// A log open for writing.
+///
+/// Clones share it, and any thread may use any of them. Dropping the last one closes the log; to learn of
+/// an error then, call [`close`](Self::close).
+#[derive(Clone)]
+pub struct Wal {
+    owner: Arc<Owner>,
+}
+
+/// Closes the log when the last handle goes.
+struct Owner {
+    log: Arc<Log>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Nobody is left to be told; what could not be synced is as after a crash.
+        drop(close::close(&self.log));
+    }
+}
+
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wal")
+            .field("dir", &self.log().names.dir())
+            .field("first_seq", &self.first_seq())
+            .field("next_seq", &self.next_seq())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wal {
+    /// Opens the log in `dir`: makes it (and the folder) if there is none, adopts a log of the Go library,
+    /// recovers one that was not closed cleanly. [`recovery`](Self::recovery) tells what was done.
+    ///
+    /// # Errors
+    /// `Locked` where another writer has it; `Corrupt` where durable bytes are not what was written:
+    /// nothing was changed then, and the error names file, offset, seq ids and the next command;
+    /// `TornTail` under `RecoveryMode::Strict`; `Unsupported`; `InvalidInput`; `Io`; `OutOfSpace`.
+    pub fn open(dir: impl AsRef<Path>, config: Config) -> Result<Self> {
+        Self::open_with(dir, config, Arc::new(OsStorage::new()), Arc::new(SystemClock::default()))
+    }
+
+    /// As [`open`](Self::open), on a storage and clock of the caller's: a simulated disk, for one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        dir: impl AsRef<Path>,
+        config: Config,
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let settings = Settings::check(config)?;
+        let latch = Arc::new(Latch::default());
+        let storage: Arc<dyn Storage> = Arc::new(LatchedStorage::new(storage, Arc::clone(&latch)));
+        let opened = recover::open(dir.as_ref(), &settings, storage, clock)?;
+        let log = Log::new(opened, settings, latch)?;
+        maintain::start(&log);
+        Ok(Self { owner: Arc::new(Owner { log }) })
+    }
+
+    fn log(&self) -> &Arc<Log> {
+        &self.owner.log
+    }
+
+    fn view(&self) -> Arc<dyn View> {
+        Arc::<Log>::clone(self.log())
+    }
+
+    /// Appends one entry and returns its seq id. Under [`SyncStrategy::Background`] the entry is only in
+    /// this process's memory then, under `OsCache` with the kernel, under `Always` durable.
+    ///
+    /// [`SyncStrategy::Background`]: crate::SyncStrategy::Background
+    ///
+    /// # Errors
+    /// `TooLarge` and `OutOfSpace`: nothing happened. `Poisoned`: the entry may be found after reopening.
+    /// `Closed`; `Truncated` where it was cut while this waited.
+    pub fn append(&self, payload: impl AsRef<[u8]>) -> Result<u64> {
+        self.log().append(&[payload.as_ref()])
+    }
+
+    /// Appends one entry whose payload is the concatenation of `parts`, without concatenating them first.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_parts(&self, parts: &[&[u8]]) -> Result<u64> {
+        self.log().append(parts)
+    }
+
+    /// Appends several entries and returns their seq ids. They are one record, so that after a crash all
+    /// or none are there, unless [`BatchFormat::Separate`](crate::BatchFormat::Separate) says otherwise.
+    /// An empty batch is a no-op.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append). With separate records, `OutOfSpace` may come in the middle: the error
+    /// names the seq ids that were appended, which stay.
+    pub fn append_batch(
+        &self,
+        entries: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Range<u64>> {
+        let entries: Vec<_> = entries.into_iter().collect();
+        let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
+        self.log().append_batch(&entries)
+    }
+
+    /// Appends one entry without waiting for the disk. The ticket tells when it is durable. Waits while
+    /// more than `max_in_flight` bytes are not.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn submit(&self, payload: impl AsRef<[u8]>) -> Result<Ticket> {
+        self.log().submit(&[payload.as_ref()], true)
+    }
+
+    /// As [`submit`](Self::submit), for a batch.
+    ///
+    /// # Errors
+    /// As [`append_batch`](Self::append_batch).
+    pub fn submit_batch(
+        &self,
+        entries: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Ticket> {
+        let entries: Vec<_> = entries.into_iter().collect();
+        let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
+        self.log().submit_batch(&entries, true)
+    }
+
+    /// As [`submit`](Self::submit), but answers `Busy` instead of waiting.
+    ///
+    /// # Errors
+    /// `Busy` over `max_in_flight`; else as [`append`](Self::append).
+    pub fn try_submit(&self, payload: impl AsRef<[u8]>) -> Result<Ticket> {
+        self.log().submit(&[payload.as_ref()], false)
+    }
+
+    /// Resolves once [`try_submit`](Self::try_submit) would be let through.
+    ///
+    /// # Errors
+    /// Where the log was closed or has failed.
+    pub fn ready(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        Ready::new(Arc::clone(self.log()))
+    }
+
+    /// Hands all that was appended to the kernel.
+    ///
+    /// # Errors
+    /// `OutOfSpace`, `Poisoned`, `Closed`.
+    pub fn flush(&self) -> Result<()> {
+        self.log().check()?;
+        self.log().flush()
+    }
+
+    /// Makes all that was appended before the call durable.
+    ///
+    /// # Errors
+    /// `OutOfSpace`, `Poisoned`, `Closed`.
+    pub fn sync(&self) -> Result<()> {
+        self.log().check()?;
+        self.log().sync()
+    }
+
+    /// Makes everything durable, cuts free space, and closes the log for all clones: they get `Closed` from
+    /// then on. A second call is a no-op.
+    ///
+    /// # Errors
+    /// What kept it from closing cleanly; it is closed all the same, and opening will recover it.
+    pub fn close(&self) -> Result<()> {
+        close::close(self.log())
+    }
+
+    /// The first seq id that there is; equal to [`next_seq`](Self::next_seq) in an empty log.
+    #[must_use]
+    pub fn first_seq(&self) -> u64 {
+        self.log().first_seq()
+    }
+
+    /// The last seq id appended; `None` in an empty log.
+    #[must_use]
+    pub fn last_seq(&self) -> Option<u64> {
+        let next = self.next_seq();
+        (next > self.first_seq()).then(|| next - 1)
+    }
+
+    /// The seq id that the next entry gets.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.log().watermark.appended()
+    }
+
+    /// The last seq id that is durable: neither a crash nor a power cut loses it. One less than
+    /// [`first_seq`](Self::first_seq) where none is.
+    #[must_use]
+    pub fn durable_seq(&self) -> u64 {
+        self.log().watermark.durable() - 1
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.last_seq().is_none()
+    }
+
+    /// One entry; `None` at or above [`next_seq`](Self::next_seq).
+    ///
+    /// # Errors
+    /// `Removed` below [`first_seq`](Self::first_seq); `Corrupt`; `Lost`; `Io`.
+    pub fn get(&self, seq: u64) -> Result<Option<Entry>> {
+        crate::read::get(&self.view(), seq)
+    }
+
+    /// The entries with these seq ids, from either end. The end is fixed at the call.
+    ///
+    /// # Errors
+    /// `Removed` where it begins below [`first_seq`](Self::first_seq), `BeyondEnd` where it begins above
+    /// [`next_seq`](Self::next_seq).
+    pub fn range(&self, seqs: impl RangeBounds<u64>) -> Result<Entries> {
+        crate::read::range(self.view(), seqs)
+    }
+
+    /// A reader at the first entry.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn reader(&self) -> Result<Reader> {
+        Reader::new(self.view())
+    }
+
+    /// A reader at `seq`.
+    ///
+    /// # Errors
+    /// As [`Reader::seek`].
+    pub fn reader_at(&self, seq: u64) -> Result<Reader> {
+        let mut reader = self.reader()?;
+        reader.seek(seq)?;
+        Ok(reader)
+    }
+
+    /// Follows the log from `from` on, for ever.
+    ///
+    /// # Errors
+    /// `Removed`, `BeyondEnd`.
+    pub fn follow(&self, from: u64) -> Result<Follower> {
+        Follower::new(self.view(), from)
+    }
+
+    /// Makes `first` the first seq id: what is before it is gone for readers at once, and its files go as
+    /// soon as whole segments are dead. `next_seq()` empties the log; at or below `first_seq()` it is a no-op.
+    ///
+    /// # Errors
+    /// `OutOfRange` above `next_seq()`; `Poisoned`; `Closed`.
+    pub fn truncate_front(&self, first: u64) -> Result<()> {
+        self.log().truncate_front(first)
+    }
+
+    /// Makes `last` the last seq id; `first_seq() - 1` empties the log. What was cut never comes back,
+    /// tickets for it fail, followers are told.
+    ///
+    /// # Errors
+    /// `OutOfRange`; `OutOfSpace` (where the cut goes through a batch) with nothing done; `Poisoned`.
+    pub fn truncate_back(&self, last: u64) -> Result<()> {
+        self.log().truncate_back(last)
+    }
+
+    /// Empties the log and goes on at `next` (at least 1), wherever it was: after a Raft snapshot, say.
+    ///
+    /// # Errors
+    /// `InvalidInput` for 0; `Poisoned`; `Closed`.
+    pub fn reset(&self, next: u64) -> Result<()> {
+        self.log().reset(next)
+    }
+
+    /// Removes, oldest first, the whole segments that `limits` allow to go; never the active one. Returns
+    /// how many went.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Closed`, `Io`.
+    pub fn retain(&self, limits: &Retention) -> Result<u64> {
+        self.log().retain(limits)
+    }
+
+    /// Stores a small value durably and atomically beside the log: a Raft vote, say. An empty value
+    /// removes the key. All keys and values together have room for 1,400 bytes, 4 bytes each pair included.
+    ///
+    /// # Errors
+    /// `TooLarge` with nothing changed; `Poisoned`; `Closed`.
+    pub fn set_meta(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        let log = self.log();
+        log.check()?;
+        let mut keeper = log.keeper();
+        let mut next = keeper.manifest.clone();
+        if value.as_ref().is_empty() {
+            next.meta.remove(key.as_ref());
+        } else {
+            next.meta.insert(key.as_ref().to_vec(), value.as_ref().to_vec());
+        }
+        keeper.commit(next)
+    }
+
+    /// A value stored by [`set_meta`](Self::set_meta).
+    #[must_use]
+    pub fn meta(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        self.log().keeper().manifest.meta.get(key.as_ref()).cloned()
+    }
+
+    /// What was counted since the log was opened, and how it stands.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.log().stats()
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.log().report()
+    }
+
+    /// The live segments, oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
+        segments::list(&**self.log())
+    }
+
+    /// Does one round of what the log's thread would do, for
+    /// [`Maintenance::Manual`](crate::Maintenance::Manual): makes the next segment ready, seals, and, where
+    /// `sync_interval` has passed, syncs and retains.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn tick(&self) -> Result<()> {
+        self.log().check()?;
+        self.log().maintain()
+    }
+}

@@ -1,0 +1,246 @@
+//! Gives seq ids and encodes records: what happens under the append lock.
+//!
+//! No file is created, synced or written here, and nothing is compressed. Rotation renames a file that was
+//! made ready. Where that one is missing, or four segments are open, the caller waits outside the lock.
+
+use std::collections::VecDeque;
+
+use super::open::{Extent, OpenSegment};
+use crate::error::{Error, ErrorKind};
+use crate::num;
+use crate::record;
+use crate::storage::File;
+use crate::sync::Arc;
+
+/// Buffers above this size are not kept for the next time.
+const KEEP_BUFFER: usize = 1 << 20;
+
+/// Encoded records that wait to be written: contiguous bytes of one segment.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) open: Arc<OpenSegment>,
+    pub(crate) offset: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// The seq id after the last record.
+    pub(crate) next_seq: u64,
+    /// Seq id of the first record.
+    pub(crate) first_seq: u64,
+}
+
+/// A segment's file made ready, under its `.next` name.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) ordinal: u64,
+    pub(crate) file: Arc<dyn File>,
+    /// Bytes that are allocated; `None`: the filesystem cannot, so writes may meet a full disk.
+    pub(crate) allocated: Option<u64>,
+}
+
+/// What is to be appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content<'a> {
+    /// One entry, in parts.
+    Single(&'a [&'a [u8]]),
+    /// Several entries in one record.
+    Packed(&'a [&'a [u8]]),
+}
+
+impl Content<'_> {
+    /// Entries, and bytes of the whole record.
+    pub(crate) fn measure(&self) -> (u64, u64) {
+        match self {
+            Self::Single(parts) => {
+                (1, record::OVERHEAD + parts.iter().map(|part| num::size(part.len())).sum::<u64>())
+            }
+            Self::Packed(entries) => {
+                let bytes = entries.iter().map(|entry| num::size(entry.len())).sum();
+                let count = num::size(entries.len());
+                let body = record::packed_body_len(count, bytes).unwrap_or(u64::MAX / 2);
+                (count, record::OVERHEAD + body)
+            }
+        }
+    }
+}
+
+/// Whether appends are taken.
+#[derive(Debug)]
+pub(crate) enum State {
+    Running,
+    /// A cut is under way: appends wait.
+    Cutting,
+    /// Recovery could not finish for want of room; it is tried again at each append.
+    Pending,
+    Closed,
+}
+
+/// What must happen, outside the append lock, before a record fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A segment made ready to rotate into.
+    Next,
+    /// One of the four open segments must be sealed.
+    Seal,
+    /// Space in the active segment, up to this many bytes from its start.
+    Grow(u64),
+    /// Another batch of separate records is being appended.
+    Turn,
+    /// A cut to end.
+    Cut,
+    /// Recovery to be finished.
+    Pending,
+}
+
+/// Where records go. Behind the append lock.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    pub(crate) state: State,
+    pub(crate) next_seq: u64,
+    /// `None` only while `Pending`, or during a cut.
+    pub(crate) active: Option<Arc<OpenSegment>>,
+    /// End of what was encoded for the active segment.
+    pub(crate) offset: u64,
+    pub(crate) allocated: Option<u64>,
+    pub(crate) ready: Option<Ready>,
+    /// How many segments are open, the active one included.
+    pub(crate) open_count: usize,
+    /// Chunks of segments that the log has moved on from, oldest first.
+    full: VecDeque<Chunk>,
+    current: Option<Chunk>,
+    spare: Vec<Vec<u8>>,
+    /// Bytes in the chunks.
+    pub(crate) buffered: u64,
+    /// A batch of separate records is in the middle of its appends.
+    pub(crate) turn: bool,
+    /// Bytes that could not be written for want of room wait in the write stage.
+    pub(crate) stuck: bool,
+}
+
+impl Appender {
+    pub(crate) fn new(
+        active: Option<Arc<OpenSegment>>,
+        extent: Extent,
+        allocated: Option<u64>,
+    ) -> Self {
+        Self {
+            state: if active.is_some() { State::Running } else { State::Pending },
+            next_seq: extent.next_seq,
+            open_count: usize::from(active.is_some()),
+            active,
+            offset: extent.end,
+            allocated,
+            ready: None,
+            full: VecDeque::new(),
+            current: None,
+            spare: Vec::new(),
+            buffered: 0,
+            turn: false,
+            stuck: false,
+        }
+    }
+
+    /// What must happen before a record of `len` bytes can be encoded. `None`: nothing, or a rotation.
+    pub(crate) fn need(&self, len: u64, segment_size: u64, own_turn: bool) -> Option<Need> {
+        match self.state {
+            State::Cutting => return Some(Need::Cut),
+            State::Pending => return Some(Need::Pending),
+            State::Running | State::Closed => {}
+        }
+        if self.turn && !own_turn {
+            return Some(Need::Turn);
+        }
+        if self.must_rotate(len, segment_size) {
+            return if self.open_count >= crate::recover::MAX_OPEN {
+                Some(Need::Seal)
+            } else if self.ready.is_none() {
+                Some(Need::Next)
+            } else {
+                None
+            };
+        }
+        let end = self.offset + len;
+        self.allocated.filter(|allocated| *allocated < end).map(|_| Need::Grow(end))
+    }
+
+    /// A record goes into a new segment if it would make this one larger than the limit, as in the Go
+    /// library; an empty segment takes any record.
+    pub(crate) fn must_rotate(&self, len: u64, segment_size: u64) -> bool {
+        self.offset > 0 && self.offset + len > segment_size
+    }
+
+    /// Moves on to `open`, the segment that was ready.
+    pub(crate) fn move_on(&mut self, open: Arc<OpenSegment>, allocated: Option<u64>) {
+        if let Some(old) = self.active.replace(open) {
+            old.complete_at(Extent { end: self.offset, next_seq: self.next_seq });
+        }
+        self.full.extend(self.current.take());
+        self.offset = 0;
+        self.allocated = allocated;
+        self.open_count += 1;
+    }
+
+    /// Encodes a record behind the last one. Everything it needs is there. Returns its first seq id.
+    ///
+    /// # Errors
+    /// `Closed` is the caller's to check; here only that there is an active segment and seq ids are left.
+    pub(crate) fn encode(&mut self, content: Content<'_>, micros: u64) -> Result<u64, Error> {
+        let (count, len) = content.measure();
+        let Some(open) = self.active.clone() else { return Err(Error::closed()) };
+        let seq = self.next_seq;
+        let Some(next) = seq.checked_add(count) else {
+            return Err(Error::new(ErrorKind::OutOfRange, "no seq ids are left").seq_at(seq));
+        };
+        let offset = self.offset;
+        let spare = &mut self.spare;
+        let chunk = self.current.get_or_insert_with(|| Chunk {
+            open: Arc::clone(&open),
+            offset,
+            bytes: spare.pop().unwrap_or_default(),
+            next_seq: seq,
+            first_seq: seq,
+        });
+        match content {
+            Content::Single(parts) => record::encode(&mut chunk.bytes, seq, parts),
+            Content::Packed(entries) => record::encode_packed(&mut chunk.bytes, seq, entries),
+        }
+        chunk.next_seq = next;
+        open.segment.building(|index| {
+            if let Some(index) = index.as_mut().filter(|index| index.wants(next)) {
+                index.add(offset, seq, next, micros);
+            }
+        });
+        self.offset += len;
+        self.next_seq = next;
+        self.buffered += len;
+        Ok(seq)
+    }
+
+    /// Gives the chunks to the write stage.
+    pub(crate) fn take_chunks(&mut self, into: &mut VecDeque<Chunk>) {
+        into.extend(self.full.drain(..));
+        into.extend(self.current.take());
+        self.buffered = 0;
+    }
+
+    /// Takes an emptied buffer back.
+    pub(crate) fn give_back(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= KEEP_BUFFER && self.spare.len() < 2 {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Begins anew behind a cut: in `open`, with `extent` as its content.
+    pub(crate) fn begin(&mut self, open: Arc<OpenSegment>, extent: Extent, allocated: Option<u64>) {
+        self.state = State::Running;
+        self.active = Some(open);
+        self.open_count = 1;
+        self.offset = extent.end;
+        self.next_seq = extent.next_seq;
+        self.allocated = allocated;
+        self.ready = None;
+        self.full.clear();
+        self.current = None;
+        self.buffered = 0;
+        self.stuck = false;
+    }
+}

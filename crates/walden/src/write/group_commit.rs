@@ -1,0 +1,147 @@
+//! Makes records durable: one sync for all who wait.
+//!
+//! The first who needs durability leads for everybody. Those who come while a sync runs register with the
+//! watermark and sleep; the leader's successor is one of them, woken when leadership is free:
+//!
+//! ```text
+//! leader                                   waiter
+//! ------                                   ------
+//! free = true                              registers (counts itself in)
+//! hand_over: looks at the waiters          looks whether leadership is free; sleeps if not
+//! ```
+//!
+//! Whichever comes second sees the other's step, so that no one sleeps with nobody to lead.
+//! A leader that fails has latched the cause, which wakes all; one that panics frees leadership as its
+//! guard is dropped.
+
+use super::open::OpenSegment;
+use crate::error::Result;
+use crate::log::Log;
+use crate::manifest::{Mark, Place};
+use crate::stats::Counters;
+use crate::sync::{Arc, Condvar, Mutex, Ordering, wait};
+use crate::watermark::{Level, Parker, Wake};
+
+/// Who syncs.
+#[derive(Debug, Default)]
+pub(crate) struct Leadership {
+    taken: Mutex<bool>,
+    freed: Condvar,
+}
+
+/// Leadership, until dropped.
+#[derive(Debug)]
+pub(crate) struct Leader<'a> {
+    log: &'a Log,
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        *self.log.leadership.taken.lock() = false;
+        self.log.leadership.freed.notify_one();
+        if self.log.watermark.hand_over() {
+            self.log.signal.kick_sync();
+        }
+    }
+}
+
+impl Log {
+    /// Leadership, if nobody has it.
+    fn try_lead(&self) -> Option<Leader<'_>> {
+        let mut taken = self.leadership.taken.lock();
+        if *taken {
+            return None;
+        }
+        *taken = true;
+        Some(Leader { log: self })
+    }
+
+    /// Waits for leadership.
+    pub(crate) fn lead(&self) -> Leader<'_> {
+        let mut taken = self.leadership.taken.lock();
+        while *taken {
+            taken = wait(&self.leadership.freed, taken);
+        }
+        *taken = true;
+        Leader { log: self }
+    }
+
+    /// Makes all that was appended before the call durable.
+    ///
+    /// # Errors
+    /// `OutOfSpace` where bytes could not be written; `Poisoned` with the cause.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let (target, era) = (self.watermark.appended(), self.watermark.era());
+        let leader = self.lead();
+        if let Some(reached) = self.watermark.reached(Level::Durable, target, era) {
+            return reached;
+        }
+        self.sync_round(&leader)
+    }
+
+    /// Waits until all before `target` of era `era` is durable, leading if nobody does.
+    ///
+    /// # Errors
+    /// `Truncated` where it was cut; the cause where the log failed; `OutOfSpace`; `Closed`.
+    pub(crate) fn wait_durable(&self, target: u64, era: u64) -> Result<()> {
+        loop {
+            if let Some(reached) = self.watermark.reached(Level::Durable, target, era) {
+                return reached;
+            }
+            if let Some(leader) = self.try_lead() {
+                // Someone may have led between the look and the lead.
+                if self.watermark.reached(Level::Durable, target, era).is_none() {
+                    self.sync_round(&leader)?;
+                }
+                continue;
+            }
+            let parker = Arc::new(Parker::default());
+            let wake = Wake::Thread(Arc::clone(&parker));
+            if let Some(id) = self.watermark.register(Level::Durable, target, era, wake) {
+                if *self.leadership.taken.lock() {
+                    parker.park();
+                }
+                self.watermark.cancel(id);
+            }
+        }
+    }
+
+    /// Syncs every open segment that holds anything not durable, oldest first.
+    pub(crate) fn sync_round(&self, _leader: &Leader<'_>) -> Result<()> {
+        self.flush()?;
+        let segments: Vec<Arc<OpenSegment>> = self.open.lock().clone();
+        for open in segments {
+            self.sync_segment(&open)?;
+        }
+        Ok(())
+    }
+
+    fn sync_segment(&self, open: &OpenSegment) -> Result<()> {
+        let epoch = *self.epoch.lock();
+        let generation = self.manifest.synced_generation();
+        let extent = open.written();
+        let ordinal = open.ordinal();
+        if ordinal > self.named.load(Ordering::Acquire) {
+            let mut keeper = self.keeper();
+            keeper.name_active(ordinal)?;
+            self.named.fetch_max(ordinal, Ordering::AcqRel);
+        }
+        if open.synced() < extent.end {
+            let before = self.watermark.durable();
+            open.sync_with(extent.end, || open.file.sync_data()).map_err(|error| {
+                crate::error::Error::io("sync", &open.segment.path, error)
+            })?;
+            Counters::add(&self.counters.syncs, 1);
+            Counters::add(&self.counters.entries_synced, extent.next_seq.saturating_sub(before));
+        } else if extent.next_seq <= self.watermark.durable() {
+            return Ok(());
+        }
+        // The latch is asked before anything counts as durable: a sync elsewhere may have failed.
+        self.latch.check()?;
+        let place = Place { ordinal, offset: extent.end, next_seq: extent.next_seq };
+        self.bytes_durable.fetch_max(open.bytes_at(extent.end), Ordering::AcqRel);
+        self.watermark.raise_durable(extent.next_seq);
+        let log_id = self.log_id();
+        self.manifest.mark(Mark { log_id, epoch, generation, place, counter: 0 })
+    }
+}

@@ -1,0 +1,17 @@
+//! The only writer. A record flows through three stages, each with a lock of its own:
+//!
+//! 1. the [`appender`] gives it a seq id and encodes it into a buffer (the append lock: short);
+//! 2. [`flush`] hands buffers to the kernel, in order (the write lock);
+//! 3. [`group_commit`] syncs them for all who wait (leadership).
+//!
+//! [`next`] makes segments ready, [`open`] is the list of segments that are not sealed yet.
+//!
+//! Order of locks, where more than one is held: leadership, maintenance, preparing, write, append.
+
+pub(crate) mod appender;
+pub(crate) mod flush;
+pub(crate) mod group_commit;
+pub(crate) mod next;
+pub(crate) mod open;
+pub(crate) mod submit;
+pub(crate) mod ticket;

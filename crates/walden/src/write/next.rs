@@ -1,0 +1,220 @@
+//! Makes room for appends ahead of them: the next segment's file, created and allocated while the active one
+//! fills, and space in the active one where a record needs more.
+
+use super::appender::{Need, Ready, State};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{Log, empty_segment};
+use crate::stats::Counters;
+use crate::storage::File;
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, wait};
+use crate::write::appender::Appender;
+use crate::write::open::{Extent, OpenSegment};
+
+/// Below this, a smaller piece of a segment is not worth asking for.
+const LEAST_PIECE: u64 = 64 << 10;
+
+/// Tries at making room: so that an append that waits learns of a try that failed after it asked.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    count: AtomicU64,
+    failed: Mutex<Option<(u64, Error)>>,
+    /// Bytes from its start that the active segment is asked to grow to.
+    grow_to: AtomicU64,
+}
+
+impl Attempts {
+    fn begin(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    fn now(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    fn fail(&self, attempt: u64, error: Error) {
+        *self.failed.lock() = Some((attempt, error));
+    }
+
+    fn failed_since(&self, before: u64) -> Option<Error> {
+        self.failed.lock().as_ref().filter(|(n, _)| *n > before).map(|(_, e)| e.clone())
+    }
+}
+
+/// Allocates from `from` up to a whole segment, or as much as there is room for.
+///
+/// Returns the bytes from the file's start that are allocated then (at least `have`); `None` where the
+/// filesystem cannot allocate.
+pub(crate) fn allocate(
+    file: &dyn File,
+    from: u64,
+    segment_size: u64,
+    have: u64,
+) -> Option<u64> {
+    let mut want = segment_size.saturating_sub(from);
+    while want > 0 {
+        match file.allocate(from, want) {
+            Ok(()) => return Some(from + want),
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return None,
+            Err(_) if want > LEAST_PIECE => want /= 4,
+            Err(_) => break,
+        }
+    }
+    Some(have)
+}
+
+impl Log {
+    /// Waits outside the append lock for what an append needs, or does it where there is no thread to.
+    /// Gives the lock back; the caller looks again.
+    ///
+    /// # Errors
+    /// `OutOfSpace`, or what else kept it from being made; `Poisoned`.
+    pub(crate) fn make_room<'a>(
+        &'a self,
+        need: Need,
+        appender: MutexGuard<'a, Appender>,
+    ) -> Result<MutexGuard<'a, Appender>> {
+        match need {
+            Need::Turn | Need::Cut => return Ok(wait(&self.room, appender)),
+            Need::Pending => {
+                drop(appender);
+                self.finish_pending()?;
+                return Ok(self.appender.lock());
+            }
+            Need::Next | Need::Seal => Counters::add(&self.counters.rotation_waits, 1),
+            Need::Grow(end) => {
+                self.attempts.grow_to.fetch_max(end, Ordering::AcqRel);
+            }
+        }
+        if self.signal.is_manual() {
+            drop(appender);
+            self.prepare()?;
+            if need == Need::Seal {
+                self.flush()?;
+                self.seal_complete()?;
+            }
+            return Ok(self.appender.lock());
+        }
+        let before = self.attempts.now();
+        self.signal.wake();
+        let mut appender = appender;
+        // Woken by anything that changes `room`'s conditions; `need` is asked anew by the caller.
+        if self.attempts.now() == before {
+            appender = wait(&self.room, appender);
+        }
+        self.latch.check()?;
+        if let Some(error) = self.attempts.failed_since(before) {
+            if self.still_needs(&appender, need) {
+                if error.is_out_of_space() {
+                    Counters::add(&self.counters.disk_full, 1);
+                }
+                return Err(error);
+            }
+        }
+        Ok(appender)
+    }
+
+    fn still_needs(&self, appender: &Appender, need: Need) -> bool {
+        match need {
+            Need::Next => appender.ready.is_none(),
+            Need::Grow(end) => appender.allocated.is_some_and(|allocated| allocated < end),
+            _ => false,
+        }
+    }
+
+    /// Makes ready what is missing: the next segment, or space in the active one.
+    ///
+    /// # Errors
+    /// What kept it from being made; who waits for it is told.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        let _one = self.preparing.lock();
+        let attempt = self.attempts.begin();
+        let result = self.grow_active().and_then(|()| self.prepare_next());
+        if let Err(error) = &result {
+            self.attempts.fail(attempt, error.clone());
+        }
+        // The lock is taken so that nobody is between looking and waiting.
+        drop(self.appender.lock());
+        self.room.notify_all();
+        result
+    }
+
+    fn grow_active(&self) -> Result<()> {
+        let want = self.attempts.grow_to.swap(0, Ordering::AcqRel);
+        let (open, have) = {
+            let appender = self.appender.lock();
+            match (&appender.active, appender.allocated) {
+                (Some(open), Some(have)) if have < want => (Arc::clone(open), have),
+                _ => return Ok(()),
+            }
+        };
+        let size = self.settings.segment_size;
+        let path = &open.segment.path;
+        let mut now = allocate(&*open.file, have, size, have);
+        if now.is_some_and(|now| now < want) {
+            let from = now.unwrap_or(have);
+            now = match open.file.allocate(from, want - from) {
+                Ok(()) => Some(want),
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => None,
+                Err(error) => return Err(Error::io("reserve space", path, error)),
+            };
+        }
+        let mut appender = self.appender.lock();
+        if appender.active.as_ref().is_some_and(|active| Arc::ptr_eq(active, &open)) {
+            appender.allocated = now;
+        }
+        Ok(())
+    }
+
+    fn prepare_next(&self) -> Result<()> {
+        let ordinal = {
+            let appender = self.appender.lock();
+            match (&appender.state, &appender.active) {
+                (State::Running, Some(active)) if appender.ready.is_none() => active.ordinal() + 1,
+                _ => return Ok(()),
+            }
+        };
+        let path = self.names.next(ordinal);
+        let file = match self.storage.create(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                // Ours from a try that failed half-way: never reused, it may hold anything.
+                self.storage
+                    .remove(&path)
+                    .and_then(|()| self.storage.create(&path))
+                    .map_err(|error| Error::io("create the next segment", &path, error))?
+            }
+            other => {
+                other.map_err(|error| Error::io("create the next segment", &path, error))?
+            }
+        };
+        let allocated = allocate(&*file, 0, self.settings.segment_size, 0);
+        if allocated == Some(0) {
+            drop(file);
+            drop(self.storage.remove(&path));
+            return Err(Error::new(ErrorKind::OutOfSpace, "there is no room for the next segment")
+                .path(&path)
+                .advice("free some space (truncate_front and retention work on a full disk)"));
+        }
+        self.appender.lock().ready = Some(Ready { ordinal, file, allocated });
+        Ok(())
+    }
+
+    /// Moves on to the segment that is ready. Under the append lock: one rename, no sync.
+    pub(crate) fn rotate(&self, appender: &mut Appender) -> Result<()> {
+        let Some(ready) = appender.ready.take() else { return Ok(()) };
+        let (next, wal) = (self.names.next(ready.ordinal), self.names.wal(ready.ordinal));
+        if let Err(error) = self.storage.rename(&next, &wal) {
+            appender.ready = Some(ready);
+            return Err(Error::io("name the next segment", &wal, error));
+        }
+        let segment = Arc::new(empty_segment(self, ready.ordinal, Arc::clone(&ready.file)));
+        let begin = Extent { end: 0, next_seq: appender.next_seq };
+        let bytes = self.bytes_appended.load(Ordering::Relaxed);
+        let open = Arc::new(OpenSegment::new(Arc::clone(&segment), ready.file, begin, bytes));
+        self.open.lock().push(Arc::clone(&open));
+        self.change_snapshot(|snapshot| snapshot.segments.push(segment));
+        appender.move_on(open, ready.allocated);
+        Counters::add(&self.counters.rotations, 1);
+        self.signal.wake();
+        Ok(())
+    }
+}

@@ -1,0 +1,251 @@
+//! The way in: limits, room, seq id, encoding; then as much waiting as the strategy promises.
+
+use std::ops::Range;
+
+use super::appender::{Appender, Content, State};
+use super::ticket::Ticket;
+use crate::config::{BatchFormat, SyncStrategy};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Log;
+use crate::num;
+use crate::record;
+use crate::segment::index::micros;
+use crate::stats::Counters;
+use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::watermark::Level;
+
+/// Entries that were given their seq ids, and the era they were given in.
+#[derive(Debug, Clone)]
+pub(crate) struct Appended {
+    pub(crate) seqs: Range<u64>,
+    pub(crate) era: u64,
+    /// Whether buffered bytes reached the limit, so that someone should write them.
+    buffer_full: bool,
+}
+
+impl Log {
+    /// Appends one entry and waits as long as the strategy says.
+    pub(crate) fn append(&self, parts: &[&[u8]]) -> Result<u64> {
+        let appended = self.append_record(Content::Single(parts))?;
+        self.settle(&appended)?;
+        Ok(appended.seqs.start)
+    }
+
+    /// Appends a batch and waits as long as the strategy says.
+    pub(crate) fn append_batch(&self, entries: &[&[u8]]) -> Result<Range<u64>> {
+        let appended = self.append_entries(entries)?;
+        if !appended.seqs.is_empty() {
+            self.settle(&appended)?;
+        }
+        Ok(appended.seqs)
+    }
+
+    /// Gives an entry its seq id; the ticket tells when it is durable.
+    pub(crate) fn submit(self: &Arc<Self>, parts: &[&[u8]], wait: bool) -> Result<Ticket> {
+        self.admit(wait)?;
+        let appended = self.append_record(Content::Single(parts))?;
+        self.ticket(appended)
+    }
+
+    /// As [`submit`](Self::submit), for a batch.
+    pub(crate) fn submit_batch(self: &Arc<Self>, entries: &[&[u8]], wait: bool) -> Result<Ticket> {
+        self.admit(wait)?;
+        let appended = self.append_entries(entries)?;
+        self.ticket(appended)
+    }
+
+    fn ticket(self: &Arc<Self>, appended: Appended) -> Result<Ticket> {
+        if appended.buffer_full || self.settings.strategy == SyncStrategy::OsCache {
+            self.flush_past(appended.seqs.end)?;
+        }
+        self.signal.note_dirty();
+        Ok(Ticket::new(Arc::clone(self), appended.seqs, appended.era))
+    }
+
+    /// Lets through while the bytes in flight are under the limit.
+    fn admit(&self, wait: bool) -> Result<()> {
+        while self.in_flight() >= self.settings.max_in_flight {
+            if !wait {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("{} bytes are in flight", self.in_flight()),
+                )
+                .advice("wait for `ready()`, or for a ticket"));
+            }
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// What the strategy promises before an append returns.
+    fn settle(&self, appended: &Appended) -> Result<()> {
+        match self.settings.strategy {
+            SyncStrategy::Always => self.wait_durable(appended.seqs.end, appended.era),
+            SyncStrategy::OsCache => {
+                self.signal.note_dirty();
+                self.written_or_cause(appended)
+            }
+            SyncStrategy::Background => {
+                self.signal.note_dirty();
+                if appended.buffer_full {
+                    match self.flush() {
+                        // The bytes wait in memory, as this strategy allows; new appends are refused.
+                        Err(error) if error.is_out_of_space() => {}
+                        other => return other,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn written_or_cause(&self, appended: &Appended) -> Result<()> {
+        let result = self.flush_past(appended.seqs.end);
+        match self.watermark.reached(Level::Written, appended.seqs.end, appended.era) {
+            Some(reached) => reached,
+            None => result,
+        }
+    }
+
+    /// One record, whole or not at all.
+    fn append_record(&self, content: Content<'_>) -> Result<Appended> {
+        self.append_with(content, false)
+    }
+
+    fn append_with(&self, content: Content<'_>, own_turn: bool) -> Result<Appended> {
+        let (count, len) = content.measure();
+        self.check_size(len)?;
+        let now = micros(self.clock.now());
+        let mut appender = self.room_for(len, own_turn)?;
+        if appender.must_rotate(len, self.settings.segment_size) {
+            self.rotate(&mut appender)?;
+            // The new segment may be too small for this record.
+            if appender.need(len, self.settings.segment_size, own_turn).is_some() {
+                drop(appender);
+                return self.append_with(content, own_turn);
+            }
+        }
+        let seq = appender.encode(content, now)?;
+        self.watermark.raise_appended(appender.next_seq);
+        self.bytes_appended.fetch_add(len, Ordering::Relaxed);
+        let buffer_full = appender.buffered >= self.settings.buffer_size;
+        let era = self.watermark.era();
+        drop(appender);
+        Counters::add(&self.counters.appends, 1);
+        Counters::add(&self.counters.entries, count);
+        Counters::add(&self.counters.bytes_appended, len);
+        Ok(Appended { seqs: seq..seq + count, era, buffer_full })
+    }
+
+    fn check_size(&self, len: u64) -> Result<()> {
+        let most = self.settings.max_record_size;
+        let payload = len.saturating_sub(record::OVERHEAD);
+        if payload <= most {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("a record of {payload} bytes is over max_record_size, {most}; nothing was written"),
+        ))
+    }
+
+    /// The append lock, with everything a record of `len` bytes needs.
+    fn room_for(&self, len: u64, own_turn: bool) -> Result<MutexGuard<'_, Appender>> {
+        let mut appender = self.appender.lock();
+        loop {
+            if let Some(cause) = self.latch.cause() {
+                return Err(cause.clone());
+            }
+            if matches!(appender.state, State::Closed) {
+                return Err(Error::closed());
+            }
+            if appender.stuck {
+                drop(appender);
+                if let Err(error) = self.flush() {
+                    Counters::add(&self.counters.disk_full, 1);
+                    return Err(error);
+                }
+                appender = self.appender.lock();
+                continue;
+            }
+            match appender.need(len, self.settings.segment_size, own_turn) {
+                None => return Ok(appender),
+                Some(need) => appender = self.make_room(need, appender)?,
+            }
+        }
+    }
+
+    fn append_entries(&self, entries: &[&[u8]]) -> Result<Appended> {
+        match entries {
+            [] => {
+                self.check()?;
+                let next = self.watermark.appended();
+                Ok(Appended { seqs: next..next, era: self.watermark.era(), buffer_full: false })
+            }
+            [entry] => self.append_record(Content::Single(&[entry])),
+            _ => {
+                Counters::add(&self.counters.batches, 1);
+                match self.settings.batch_format {
+                    BatchFormat::Packed => self.append_packed(entries),
+                    BatchFormat::Separate => self.append_separate(entries),
+                }
+            }
+        }
+    }
+
+    fn append_packed(&self, entries: &[&[u8]]) -> Result<Appended> {
+        // Each offset has 32 bits; `max_record_size` is below that, and covers the whole body.
+        self.append_record(Content::Packed(entries))
+    }
+
+    /// One record each, with seq ids that follow each other: nobody else appends in between.
+    fn append_separate(&self, entries: &[&[u8]]) -> Result<Appended> {
+        for entry in entries {
+            self.check_size(num::size(entry.len()) + record::OVERHEAD)?;
+        }
+        self.take_turn()?;
+        let mut all: Option<Appended> = None;
+        let mut failed = None;
+        for entry in entries {
+            match self.append_with(Content::Single(&[entry]), true) {
+                Ok(one) => match &mut all {
+                    None => all = Some(one),
+                    Some(all) => {
+                        all.seqs.end = one.seqs.end;
+                        all.buffer_full = one.buffer_full;
+                        // A batch larger than the buffer must not pile up in memory.
+                        if one.buffer_full {
+                            drop(self.flush());
+                        }
+                    }
+                },
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        self.appender.lock().turn = false;
+        self.room.notify_all();
+        match (failed, all) {
+            (None, Some(all)) => Ok(all),
+            (Some(error), Some(all)) => Err(error.clone().seqs(all.seqs.start, all.seqs.end - 1).advice(
+                "these first entries of the batch were appended and stay; those behind them were not",
+            )),
+            (Some(error), None) => Err(error),
+            (None, None) => Err(Error::invalid("an empty batch")),
+        }
+    }
+
+    fn take_turn(&self) -> Result<()> {
+        let mut appender = self.appender.lock();
+        while appender.turn {
+            if let Some(cause) = self.latch.cause() {
+                return Err(cause.clone());
+            }
+            appender = crate::sync::wait(&self.room, appender);
+        }
+        appender.turn = true;
+        Ok(())
+    }
+}
