@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::content::Inode;
 use crate::crash::{Chooser, CrashPlan, SectorTear};
 use crate::names::ROOT;
 use crate::num::index;
 use crate::state::State;
+use crate::sync::Mutex;
 use crate::world::World;
 use crate::{Fault, SimClock};
 
