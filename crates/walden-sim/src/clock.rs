@@ -1,12 +1,13 @@
 //! Time and ids that a test decides.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use walden::storage::Clock;
 
 use crate::Rng;
+use crate::sync::Mutex;
 
 /// A clock that stands still until it is told to go on, and random ids from a seed.
 ///

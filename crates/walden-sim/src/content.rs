@@ -144,11 +144,7 @@ impl Inode {
     /// Cuts or grows. What is cut off becomes zeros at once, as far as reads of a file grown again go;
     /// on the disk it is unsynced like any other write.
     pub(crate) fn set_len(&mut self, len: u64) {
-        let cut: Vec<u64> = self
-            .pages
-            .range(len / size(PAGE)..)
-            .map(|(&page, _)| page)
-            .collect();
+        let cut: Vec<u64> = self.pages.range(len / size(PAGE)..).map(|(&page, _)| page).collect();
         for page in cut {
             let first = page * size(PAGE / SECTOR);
             for unit in first.max(len / size(SECTOR))..first + size(PAGE / SECTOR) {
@@ -169,8 +165,7 @@ impl Inode {
         self.old_lens.clear();
         let len = self.len;
         // Behind a durable end nothing is left to come back.
-        self.dirty
-            .retain(|unit, dirty| dirty.stuck && unit * size(SECTOR) < len);
+        self.dirty.retain(|unit, dirty| dirty.stuck && unit * size(SECTOR) < len);
     }
 
     /// A sync that fails: nothing is known of the dirty sectors, and the kernel holds them for clean.
@@ -209,12 +204,8 @@ impl Inode {
 
     /// The kernel forgets what it holds for clean: sectors whose sync failed read as what the disk has.
     pub(crate) fn evict(&mut self, chooser: &mut dyn Chooser) {
-        let stuck: Vec<u64> = self
-            .dirty
-            .iter()
-            .filter(|(_, dirty)| dirty.stuck)
-            .map(|(&unit, _)| unit)
-            .collect();
+        let stuck: Vec<u64> =
+            self.dirty.iter().filter(|(_, dirty)| dirty.stuck).map(|(&unit, _)| unit).collect();
         for unit in stuck {
             let versions = self.versions(unit, self.len, SectorTear::Whole);
             if let Some(version) = pick(&versions, chooser) {
@@ -235,11 +226,7 @@ impl Inode {
             old_lens: Vec::new(),
             modified: self.modified,
         };
-        for &unit in self
-            .dirty
-            .keys()
-            .take_while(|&&unit| unit * size(SECTOR) < len)
-        {
+        for &unit in self.dirty.keys().take_while(|&&unit| unit * size(SECTOR) < len) {
             if let Some(version) = pick(&self.versions(unit, len, tear), chooser) {
                 image.put(unit, version);
             }
@@ -270,10 +257,7 @@ impl Inode {
     fn sector(&self, unit: u64) -> Sector {
         let mut sector = [0; SECTOR];
         let at = index(unit % size(PAGE / SECTOR)) * SECTOR;
-        let page = self
-            .pages
-            .get(&(unit / size(PAGE / SECTOR)))
-            .and_then(Option::as_deref);
+        let page = self.pages.get(&(unit / size(PAGE / SECTOR))).and_then(Option::as_deref);
         if let Some(from) = page.and_then(|page| page.get(at..at + SECTOR)) {
             sector.copy_from_slice(from);
         }
@@ -292,13 +276,7 @@ impl Inode {
                 }
             }
             None if *sector != was => {
-                self.dirty.insert(
-                    unit,
-                    Dirty {
-                        old: vec![was],
-                        stuck: false,
-                    },
-                );
+                self.dirty.insert(unit, Dirty { old: vec![was], stuck: false });
             }
             None => {}
         }
@@ -341,11 +319,7 @@ fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
 
 /// Asks only where there is a choice.
 fn pick<'a, T>(options: &'a [T], chooser: &mut dyn Chooser) -> Option<&'a T> {
-    let chosen = if options.len() > 1 {
-        chooser.choose(options.len())
-    } else {
-        0
-    };
+    let chosen = if options.len() > 1 { chooser.choose(options.len()) } else { 0 };
     options.get(chosen.min(options.len().saturating_sub(1)))
 }
 

@@ -47,10 +47,7 @@ impl CrashPlan {
     pub fn seeded(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let lean = rng.below(6);
-        Self {
-            rng: Some((rng, lean)),
-            ..Self::replay([])
-        }
+        Self { rng: Some((rng, lean)), ..Self::replay([]) }
     }
 
     /// Loses all that was not synced.
@@ -62,11 +59,7 @@ impl CrashPlan {
     /// Gives these answers, as [`choices`](Self::choices) tells them, then 0.
     #[must_use]
     pub fn replay(choices: impl IntoIterator<Item = usize>) -> Self {
-        Self {
-            script: choices.into_iter().collect(),
-            rng: None,
-            taken: Vec::new(),
-        }
+        Self { script: choices.into_iter().collect(), rng: None, taken: Vec::new() }
     }
 
     /// The answers given.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::content::Inode;
 use crate::crash::{Chooser, CrashPlan, SectorTear};
 use crate::names::ROOT;
 use crate::num::index;
 use crate::state::State;
+use crate::sync::Mutex;
 use crate::world::World;
 use crate::{Fault, SimClock};
 
@@ -30,8 +31,7 @@ impl fmt::Debug for SimDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("SimDisk");
         if let Ok(state) = self.0.try_lock() {
-            out.field("mutations", &state.world.mutations)
-                .field("stopped", &state.world.stopped);
+            out.field("mutations", &state.world.mutations).field("stopped", &state.world.stopped);
         }
         out.finish_non_exhaustive()
     }
@@ -78,10 +78,7 @@ impl SimDisk {
             }
         }
         let mutations = state.world.mutations;
-        let mut image = State {
-            inodes,
-            ..state.reborn(names)
-        };
+        let mut image = State { inodes, ..state.reborn(names) };
         image.world = World::begun(format!("power cut after {mutations}, choices {choices:?}"));
         image.name_all();
         Self::from_state(image)
@@ -92,10 +89,7 @@ impl SimDisk {
     #[must_use]
     pub fn kill(&self) -> Self {
         let state = self.state();
-        let mut image = State {
-            inodes: state.inodes.clone(),
-            ..state.reborn(state.names.clone())
-        };
+        let mut image = State { inodes: state.inodes.clone(), ..state.reborn(state.names.clone()) };
         image.world = World::begun(format!("killed after {}", state.world.mutations));
         image.paths = state.paths.clone();
         image.collect();
@@ -131,12 +125,7 @@ impl SimDisk {
     /// The rules, in words.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        self.state()
-            .world
-            .faults
-            .iter()
-            .map(Fault::to_string)
-            .collect()
+        self.state().world.faults.iter().map(Fault::to_string).collect()
     }
 
     /// Stops the world at the nth mutating call from now, counted from 1: that one does not happen, it
@@ -220,12 +209,7 @@ impl SimDisk {
     /// The kernel drops what it holds for clean: sectors whose sync failed are read from the disk
     /// again, and show what `chooser` says is there.
     pub fn evict(&self, chooser: &mut dyn Chooser) {
-        for inode in self
-            .state()
-            .inodes
-            .values_mut()
-            .filter(|inode| !inode.is_clean())
-        {
+        for inode in self.state().inodes.values_mut().filter(|inode| !inode.is_clean()) {
             Arc::make_mut(inode).evict(chooser);
         }
     }
@@ -242,11 +226,7 @@ impl SimDisk {
         while let Some((dir, path)) = dirs.pop() {
             for (name, node) in state.names.list(dir) {
                 let path = path.join(name);
-                if state.names.is_dir(node) {
-                    dirs.push((node, path))
-                } else {
-                    found.push(path)
-                }
+                if state.names.is_dir(node) { dirs.push((node, path)) } else { found.push(path) }
             }
         }
         found.sort();
@@ -304,11 +284,7 @@ impl SimDisk {
         let mut state = self.state();
         let node = state.names.resolve_file(path.as_ref())?;
         let flipped = Arc::make_mut(state.inode(node)?).flip(bit);
-        if flipped {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        }
+        if flipped { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// Removes a file.

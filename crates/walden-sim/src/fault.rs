@@ -124,14 +124,7 @@ impl Fault {
     /// The rule that does this to every call.
     #[must_use]
     pub const fn new(action: Action) -> Self {
-        Self {
-            action,
-            ops: Vec::new(),
-            name: Name::Any,
-            nth: 1,
-            once: false,
-            seen: 0,
-        }
+        Self { action, ops: Vec::new(), name: Name::Any, nth: 1, once: false, seen: 0 }
     }
 
     /// Only calls of these kinds.
@@ -185,11 +178,7 @@ impl Fault {
             return None;
         }
         self.seen += 1;
-        let hit = if self.once {
-            self.seen == self.nth
-        } else {
-            self.seen >= self.nth
-        };
+        let hit = if self.once { self.seen == self.nth } else { self.seen >= self.nth };
         hit.then_some(self.action)
     }
 }

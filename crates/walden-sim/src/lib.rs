@@ -70,6 +70,7 @@
 //! them along); bytes that change in a file nobody writes, but for [`SimDisk::flip_bit`].
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod clock;
 mod content;
@@ -81,6 +82,7 @@ mod num;
 mod rng;
 mod state;
 mod storage;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod world;

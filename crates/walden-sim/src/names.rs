@@ -65,39 +65,26 @@ impl Names {
             if !self.dirs.contains(&node) {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
-            node = self
-                .get(&(node, Arc::from(name)))
-                .ok_or(io::ErrorKind::NotFound)?;
+            node = self.get(&(node, Arc::from(name))).ok_or(io::ErrorKind::NotFound)?;
         }
         Ok(node)
     }
 
     pub(crate) fn resolve_dir(&self, path: &Path) -> io::Result<Node> {
         let node = self.resolve(path)?;
-        if self.dirs.contains(&node) {
-            Ok(node)
-        } else {
-            Err(io::ErrorKind::NotADirectory.into())
-        }
+        if self.dirs.contains(&node) { Ok(node) } else { Err(io::ErrorKind::NotADirectory.into()) }
     }
 
     pub(crate) fn resolve_file(&self, path: &Path) -> io::Result<Node> {
         let node = self.resolve(path)?;
-        if self.dirs.contains(&node) {
-            Err(io::ErrorKind::IsADirectory.into())
-        } else {
-            Ok(node)
-        }
+        if self.dirs.contains(&node) { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(node) }
     }
 
     /// The folder, which must be there, and the name in it, which need not.
     pub(crate) fn key(&self, path: &Path) -> io::Result<Key> {
         let mut names = parts(path);
         let name = names.pop().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok((
-            self.resolve_dir(&names.iter().collect::<PathBuf>())?,
-            Arc::from(name),
-        ))
+        Ok((self.resolve_dir(&names.iter().collect::<PathBuf>())?, Arc::from(name)))
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Node> {
@@ -109,10 +96,7 @@ impl Names {
     }
 
     pub(crate) fn list(&self, dir: Node) -> impl Iterator<Item = (&OsStr, Node)> {
-        let inside = self
-            .cached
-            .iter()
-            .filter(move |((parent, _), _)| *parent == dir);
+        let inside = self.cached.iter().filter(move |((parent, _), _)| *parent == dir);
         inside.map(|((_, name), &node)| (&**name, node))
     }
 
@@ -183,11 +167,7 @@ impl Names {
         let table = match self.outcomes() {
             Some(mut outcomes) => {
                 let n = outcomes.len();
-                let chosen = if n > 1 {
-                    chooser.choose(n).min(n - 1)
-                } else {
-                    0
-                };
+                let chosen = if n > 1 { chooser.choose(n).min(n - 1) } else { 0 };
                 outcomes.swap_remove(chosen)
             }
             None => {
@@ -200,10 +180,7 @@ impl Names {
                 self.reachable(&table)
             }
         };
-        let dirs = table
-            .values()
-            .chain([&ROOT])
-            .filter(|&&node| self.is_dir(node));
+        let dirs = table.values().chain([&ROOT]).filter(|&&node| self.is_dir(node));
         Self {
             dirs: dirs.copied().collect(),
             cached: table.clone(),
@@ -246,10 +223,8 @@ impl Names {
         let mut found = BTreeSet::from([ROOT]);
         loop {
             let inside = table.iter().filter(|((dir, _), _)| found.contains(dir));
-            let more: BTreeSet<Node> = inside
-                .map(|(_, &node)| node)
-                .filter(|&node| self.is_dir(node))
-                .collect();
+            let more: BTreeSet<Node> =
+                inside.map(|(_, &node)| node).filter(|&node| self.is_dir(node)).collect();
             if more.is_subset(&found) {
                 break;
             }

@@ -56,9 +56,7 @@ impl State {
     }
 
     pub(crate) fn inode(&mut self, node: Node) -> io::Result<&mut Arc<Inode>> {
-        self.inodes
-            .get_mut(&node)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.inodes.get_mut(&node).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     pub(crate) fn new_node(&mut self) -> Node {
@@ -88,13 +86,7 @@ impl State {
 
     /// Forgets files that no name, handle or crash can lead to.
     pub(crate) fn collect(&mut self) {
-        let Self {
-            names,
-            inodes,
-            paths,
-            handles,
-            ..
-        } = self;
+        let Self { names, inodes, paths, handles, .. } = self;
         inodes.retain(|node, _| handles.contains_key(node) || names.may_return(*node));
         paths.retain(|node, _| inodes.contains_key(node));
     }

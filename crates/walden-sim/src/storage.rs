@@ -19,24 +19,13 @@ use crate::world::{Call, Verdict, stopped};
 const MAX_LEN: u64 = 1 << 34;
 
 fn call(op: OpKind, path: &Path) -> Call {
-    Call {
-        op,
-        path: Arc::from(path),
-        to: None,
-        range: None,
-        mutates: op.mutates(),
-    }
+    Call { op, path: Arc::from(path), to: None, range: None, mutates: op.mutates() }
 }
 
 impl SimDisk {
     fn handle(&self, state: &mut State, node: Node, access: Access, locked: bool) -> Arc<dyn File> {
         *state.handles.entry(node).or_default() += 1;
-        Arc::new(SimFile {
-            disk: self.clone(),
-            node,
-            access,
-            locked,
-        })
+        Arc::new(SimFile { disk: self.clone(), node, access, locked })
     }
 }
 
@@ -46,10 +35,7 @@ impl Storage for SimDisk {
         state.world.meet(call(OpKind::Open, path)).check()?;
         let node = state.names.resolve(path)?;
         if state.names.is_dir(node) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         Ok(self.handle(&mut state, node, access, false))
     }
@@ -68,10 +54,7 @@ impl Storage for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        let call = Call {
-            to: Some(Arc::from(to)),
-            ..call(OpKind::Rename, from)
-        };
+        let call = Call { to: Some(Arc::from(to)), ..call(OpKind::Rename, from) };
         state.world.meet(call).check()?;
         let node = state.names.resolve_file(from)?;
         let (old, new) = (state.names.key(from)?, state.names.key(to)?);
@@ -102,11 +85,7 @@ impl Storage for SimDisk {
         let node = state.names.resolve_dir(dir)?;
         let entry = |(name, node): (&std::ffi::OsStr, _)| DirEntry {
             name: name.to_owned(),
-            kind: if state.names.is_dir(node) {
-                FileKind::Dir
-            } else {
-                FileKind::File
-            },
+            kind: if state.names.is_dir(node) { FileKind::Dir } else { FileKind::File },
         };
         Ok(state.names.list(node).map(entry).collect())
     }
@@ -136,13 +115,7 @@ impl Storage for SimDisk {
         let mut state = self.state();
         let there = state.names.resolve_file(path);
         let mutates = there.is_err();
-        state
-            .world
-            .meet(Call {
-                mutates,
-                ..call(OpKind::Lock, path)
-            })
-            .check()?;
+        state.world.meet(Call { mutates, ..call(OpKind::Lock, path) }).check()?;
         let node = match there {
             Ok(node) => node,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -165,9 +138,7 @@ impl Storage for SimDisk {
             return Err(stopped());
         }
         state.names.resolve(dir)?;
-        Ok(state
-            .capacity
-            .map(|capacity| capacity.saturating_sub(state.used())))
+        Ok(state.capacity.map(|capacity| capacity.saturating_sub(state.used())))
     }
 }
 
@@ -181,18 +152,9 @@ struct SimFile {
 
 impl SimFile {
     fn meet(&self, state: &mut State, op: OpKind, range: Option<(u64, u64)>) -> Verdict {
-        let path = state
-            .paths
-            .get(&self.node)
-            .cloned()
-            .unwrap_or_else(|| Arc::from(Path::new("?")));
-        let call = Call {
-            op,
-            path,
-            to: None,
-            range,
-            mutates: op.mutates(),
-        };
+        let path =
+            state.paths.get(&self.node).cloned().unwrap_or_else(|| Arc::from(Path::new("?")));
+        let call = Call { op, path, to: None, range, mutates: op.mutates() };
         state.world.meet(call)
     }
 
@@ -232,11 +194,7 @@ impl SimFile {
                 Arc::make_mut(inode).sync();
                 Ok(())
             }
-            Verdict {
-                error: Some(error),
-                stopped,
-                ..
-            } => {
+            Verdict { error: Some(error), stopped, .. } => {
                 if !stopped {
                     Arc::make_mut(inode).fail_sync();
                 }
@@ -285,8 +243,7 @@ impl File for SimFile {
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        self.meet(&mut state, OpKind::Allocate, Some((offset, len)))
-            .check()?;
+        self.meet(&mut state, OpKind::Allocate, Some((offset, len))).check()?;
         self.writable(offset, len)?;
         if !state.allocates {
             return Err(io::ErrorKind::Unsupported.into());
@@ -303,8 +260,7 @@ impl File for SimFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        self.meet(&mut state, OpKind::SetLen, Some((len, 0)))
-            .check()?;
+        self.meet(&mut state, OpKind::SetLen, Some((len, 0))).check()?;
         self.writable(len, 0)?;
         self.change(&mut state)?.set_len(len);
         Ok(())
@@ -339,8 +295,7 @@ impl Drop for SimFile {
 
 impl State {
     fn free(&self) -> u64 {
-        self.capacity
-            .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()))
+        self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()))
     }
 
     /// How many of `len` bytes at `offset` can be written, the first ones.

@@ -32,9 +32,7 @@ pub fn is_stopped(error: &(dyn std::error::Error + 'static)) -> bool {
         if error.is::<Stopped>() {
             return true;
         }
-        let inner = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = match inner {
             Some(inner) => Some(inner),
             None => error.source(),
@@ -91,22 +89,14 @@ impl Verdict {
     }
 
     fn stop(torn: usize) -> Self {
-        Self {
-            limit: Some(torn),
-            error: Some(stopped()),
-            stopped: true,
-        }
+        Self { limit: Some(torn), error: Some(stopped()), stopped: true }
     }
 }
 
 #[derive(Debug, Clone)]
 enum Line {
     Note(String),
-    Call {
-        number: u64,
-        call: Call,
-        action: Option<String>,
-    },
+    Call { number: u64, call: Call, action: Option<String> },
 }
 
 #[derive(Debug, Clone, Default)]
@@ -121,10 +111,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn begun(note: String) -> Self {
-        Self {
-            log: VecDeque::from([Line::Note(note)]),
-            ..Self::default()
-        }
+        Self { log: VecDeque::from([Line::Note(note)]), ..Self::default() }
     }
 
     pub(crate) fn meet(&mut self, call: Call) -> Verdict {
@@ -165,10 +152,7 @@ impl World {
         };
         match hit {
             None => Verdict::default(),
-            Some(Action::Short(n)) => Verdict {
-                limit: Some(n),
-                ..Verdict::default()
-            },
+            Some(Action::Short(n)) => Verdict { limit: Some(n), ..Verdict::default() },
             Some(Action::Error(code)) => failing(0, code),
             Some(Action::Torn(n, code)) => failing(n, code),
             Some(Action::Stop) => {
@@ -185,16 +169,8 @@ impl World {
     pub(crate) fn words(&self) -> Vec<String> {
         let words = |line: &Line| match line {
             Line::Note(note) => note.clone(),
-            Line::Call {
-                number,
-                call,
-                action: None,
-            } => format!("{number}: {call}"),
-            Line::Call {
-                number,
-                call,
-                action: Some(action),
-            } => {
+            Line::Call { number, call, action: None } => format!("{number}: {call}"),
+            Line::Call { number, call, action: Some(action) } => {
                 format!("{number}: {call}: {action}")
             }
         };
@@ -202,11 +178,7 @@ impl World {
     }
 
     fn push(&mut self, call: Call, action: Option<String>) {
-        self.line(Line::Call {
-            number: self.mutations,
-            call,
-            action,
-        });
+        self.line(Line::Call { number: self.mutations, call, action });
     }
 
     fn line(&mut self, line: Line) {

@@ -3,6 +3,7 @@
 //! A lock is never left poisoned: no user code runs under one (payloads and iterators are evaluated
 //! before), so a panic under a lock is a bug of ours, and the state behind it is still the last one
 //! that was complete.
+#![expect(clippy::disallowed_types, reason = "the one place that may use std's mutex")]
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, Condvar, MutexGuard, OnceLock, Weak};

@@ -8,10 +8,7 @@ fn unsynced_bytes_are_lost_in_one_image_and_kept_in_another() {
     let (disk, file) = with_file("/a");
     file.write_at(b"xy", 0).unwrap();
     let all = contents(&disk, "/a");
-    assert_eq!(
-        all,
-        [Some(vec![]), Some(b"\0\0".to_vec()), Some(b"xy".to_vec())]
-    );
+    assert_eq!(all, [Some(vec![]), Some(b"\0\0".to_vec()), Some(b"xy".to_vec())]);
 
     file.sync_data().unwrap();
     assert_eq!(contents(&disk, "/a"), [Some(b"xy".to_vec())]);
@@ -28,11 +25,7 @@ fn each_sector_has_any_of_its_versions_independently() {
     let mut found = Vec::new();
     let all = enumerate_crashes(&disk, 100, |image| {
         let bytes = image.read_file("/a").unwrap();
-        assert!(
-            bytes
-                .chunks(512)
-                .all(|sector| sector.iter().all(|byte| *byte == sector[0]))
-        );
+        assert!(bytes.chunks(512).all(|sector| sector.iter().all(|byte| *byte == sector[0])));
         found.push((bytes[0], bytes[512]));
     });
     assert!(all);
@@ -106,12 +99,7 @@ fn a_rename_leaves_the_old_name_or_the_new() {
     disk.rename(p("/new"), p("/newer")).unwrap();
     assert_eq!(
         names(&disk),
-        [
-            vec!["/new"],
-            vec!["/new", "/newer"],
-            vec!["/new", "/old"],
-            vec!["/newer"]
-        ]
+        [vec!["/new"], vec!["/new", "/newer"], vec!["/new", "/old"], vec!["/newer"]]
     );
     disk.sync_dir(p("/")).unwrap();
     assert_eq!(names(&disk), [["/newer"]]);
@@ -162,10 +150,7 @@ fn a_rename_between_folders_waits_for_both() {
     other.sync_dir(p("/d")).unwrap();
     assert_eq!(names(&other), [Vec::<String>::new(), vec![]]);
     disk.remove(p("/e/a")).unwrap();
-    assert_eq!(
-        names(&disk),
-        [vec!["/d/a", "/e/x"], vec!["/e/a", "/e/x"], vec!["/e/x"]]
-    );
+    assert_eq!(names(&disk), [vec!["/d/a", "/e/x"], vec!["/e/a", "/e/x"], vec!["/e/x"]]);
 }
 
 #[test]

@@ -55,14 +55,8 @@ fn a_sync_that_the_world_stops_at_does_not_happen() {
 fn a_rule_meets_the_call_it_names() {
     let (disk, file) = with_file("/log/a.wal");
     let other = disk.create(p("/log/a.idx")).unwrap();
-    let rule = Fault::new(Action::Error(EIO))
-        .on(OpKind::SYNCS)
-        .suffix(".wal")
-        .nth(2);
-    assert_eq!(
-        rule.to_string(),
-        "the 2nd sync of *.wal fails with EIO, once"
-    );
+    let rule = Fault::new(Action::Error(EIO)).on(OpKind::SYNCS).suffix(".wal").nth(2);
+    assert_eq!(rule.to_string(), "the 2nd sync of *.wal fails with EIO, once");
     disk.add_fault(rule);
     other.sync_all().unwrap();
     file.sync_all().unwrap();
@@ -74,11 +68,7 @@ fn a_rule_meets_the_call_it_names() {
 #[test]
 fn a_rule_goes_by_the_name_of_now() {
     let (disk, file) = with_file("/a.next");
-    disk.add_fault(
-        Fault::new(Action::Error(ENOSPC))
-            .on([OpKind::Write])
-            .suffix(".wal"),
-    );
+    disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".wal"));
     file.write_at(b"x", 0).unwrap();
     disk.rename(p("/a.next"), p("/a.wal")).unwrap();
     assert_eq!(kind(file.write_at(b"x", 0)), io::ErrorKind::StorageFull);
@@ -91,16 +81,8 @@ fn short_and_torn_calls_act_on_what_they_say() {
     let (disk, file) = with_file("/a");
     disk.add_fault(Fault::new(Action::Short(2)).on([OpKind::Write]).nth(1));
     assert_eq!(file.write_at(b"abcd", 0).unwrap(), 2);
-    disk.add_fault(
-        Fault::new(Action::Torn(1, EIO))
-            .containing("a")
-            .on([OpKind::Write])
-            .nth(1),
-    );
-    assert_eq!(
-        file.write_at(b"cd", 2).unwrap_err().raw_os_error(),
-        Some(EIO)
-    );
+    disk.add_fault(Fault::new(Action::Torn(1, EIO)).containing("a").on([OpKind::Write]).nth(1));
+    assert_eq!(file.write_at(b"cd", 2).unwrap_err().raw_os_error(), Some(EIO));
     assert_eq!(disk.read_file("/a").unwrap(), b"abc");
     disk.add_fault(Fault::new(Action::Short(1)).on([OpKind::Read]).from_nth(2));
     let mut buf = [0; 3];
@@ -122,25 +104,13 @@ fn a_rule_may_stop_the_world() {
 #[test]
 fn rules_say_themselves_in_words() {
     let words = |rule: Fault| rule.to_string();
+    assert_eq!(words(Fault::new(Action::Stop)), "every call stops the world");
     assert_eq!(
-        words(Fault::new(Action::Stop)),
-        "every call stops the world"
-    );
-    assert_eq!(
-        words(
-            Fault::new(Action::Short(7))
-                .on([OpKind::Write, OpKind::Read])
-                .from_nth(11)
-        ),
+        words(Fault::new(Action::Short(7)).on([OpKind::Write, OpKind::Read]).from_nth(11)),
         "the 11th read/write ends after 7 bytes, and every later one"
     );
     assert_eq!(
-        words(
-            Fault::new(Action::Torn(4, ENOSPC))
-                .on([OpKind::Write])
-                .containing("seg")
-                .nth(1)
-        ),
+        words(Fault::new(Action::Torn(4, ENOSPC)).on([OpKind::Write]).containing("seg").nth(1)),
         "the 1st write of *seg* fails after 4 bytes with ENOSPC, once"
     );
 }

@@ -22,9 +22,7 @@ fn history(seed: u64) -> SimDisk {
         match rng.below(8) {
             0 => files[i].sync_data().unwrap(),
             1 => files[i].set_len(rng.below(6000)).unwrap(),
-            2 => files[i]
-                .allocate(rng.below(100), 1 + rng.below(6000))
-                .unwrap(),
+            2 => files[i].allocate(rng.below(100), 1 + rng.below(6000)).unwrap(),
             3 => disk.sync_dir(p("/")).unwrap(),
             _ => {}
         }
@@ -34,9 +32,7 @@ fn history(seed: u64) -> SimDisk {
 
 fn bytes(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
     let files = disk.files().into_iter();
-    files
-        .map(|path| (path.display().to_string(), disk.read_file(path).unwrap()))
-        .collect()
+    files.map(|path| (path.display().to_string(), disk.read_file(path).unwrap())).collect()
 }
 
 #[test]
@@ -47,14 +43,8 @@ fn the_same_seed_gives_the_same_bytes() {
         assert_eq!(one.op_log(), two.op_log());
         let mut plan = CrashPlan::seeded(seed);
         let image = one.crash(&mut plan);
-        assert_eq!(
-            bytes(&image),
-            bytes(&two.crash(&mut CrashPlan::seeded(seed)))
-        );
-        assert_eq!(
-            bytes(&image),
-            bytes(&two.crash(&mut CrashPlan::replay(plan.choices())))
-        );
+        assert_eq!(bytes(&image), bytes(&two.crash(&mut CrashPlan::seeded(seed))));
+        assert_eq!(bytes(&image), bytes(&two.crash(&mut CrashPlan::replay(plan.choices()))));
         assert!(!image.has_unsynced());
     }
 }
@@ -63,9 +53,7 @@ fn the_same_seed_gives_the_same_bytes() {
 fn every_sampled_image_is_among_the_enumerated_and_all_are_found() {
     let disk = SimDisk::new();
     disk.write_file("/a", &[7; 600]).unwrap();
-    let file = disk
-        .open(p("/a"), walden::storage::Access::ReadWrite)
-        .unwrap();
+    let file = disk.open(p("/a"), walden::storage::Access::ReadWrite).unwrap();
     file.write_at(&[8; 100], 500).unwrap();
     file.set_len(550).unwrap();
     disk.rename(p("/a"), p("/b")).unwrap();
@@ -77,9 +65,8 @@ fn every_sampled_image_is_among_the_enumerated_and_all_are_found() {
     }));
     assert_eq!(all.len(), images);
     let seeds = 0..4_000;
-    let sampled: BTreeSet<_> = seeds
-        .map(|seed| bytes(&disk.crash(&mut CrashPlan::seeded(seed))))
-        .collect();
+    let sampled: BTreeSet<_> =
+        seeds.map(|seed| bytes(&disk.crash(&mut CrashPlan::seeded(seed)))).collect();
     assert_eq!(sampled, all);
 }
 
@@ -124,10 +111,7 @@ fn the_clock_goes_when_told() {
     clock.advance(Duration::from_secs(2));
     assert_eq!(clock.now(), start + Duration::from_secs(2));
     clock.set_now(UNIX_EPOCH);
-    assert_eq!(
-        (clock.now(), clock.elapsed()),
-        (UNIX_EPOCH, Duration::from_secs(2))
-    );
+    assert_eq!((clock.now(), clock.elapsed()), (UNIX_EPOCH, Duration::from_secs(2)));
     let ids = |clock: &SimClock| [clock.random_id().unwrap(), clock.random_id().unwrap()];
     let same = ids(&SimClock::new(9));
     assert_eq!(ids(&clock), same);
@@ -138,8 +122,5 @@ fn the_clock_goes_when_told() {
     clock.advance(Duration::from_secs(5));
     assert_eq!(file.modified().unwrap(), UNIX_EPOCH);
     file.write_at(b"x", 0).unwrap();
-    assert_eq!(
-        file.modified().unwrap(),
-        UNIX_EPOCH + Duration::from_secs(5)
-    );
+    assert_eq!(file.modified().unwrap(), UNIX_EPOCH + Duration::from_secs(5));
 }

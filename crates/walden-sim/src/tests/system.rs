@@ -34,34 +34,20 @@ fn names_behave_as_on_a_filesystem() {
     assert_eq!(kind(disk.create_dir(p("/"))), ErrorKind::AlreadyExists);
     let file = disk.create(p("/d/a")).unwrap();
     assert_eq!(kind(disk.create(p("/d/a"))), ErrorKind::AlreadyExists);
-    assert_eq!(
-        kind(disk.open(p("/d"), Access::Read)),
-        ErrorKind::InvalidInput
-    );
-    assert_eq!(
-        kind(disk.open(p("/d/a/b"), Access::Read)),
-        ErrorKind::NotADirectory
-    );
+    assert_eq!(kind(disk.open(p("/d"), Access::Read)), ErrorKind::InvalidInput);
+    assert_eq!(kind(disk.open(p("/d/a/b"), Access::Read)), ErrorKind::NotADirectory);
     assert_eq!(kind(disk.list(p("/d/a"))), ErrorKind::NotADirectory);
     assert_eq!(kind(disk.remove(p("/b"))), ErrorKind::NotFound);
     let listed = disk.list(p("/")).unwrap();
-    assert_eq!(
-        (listed[0].name.to_str(), listed[0].kind),
-        (Some("d"), FileKind::Dir)
-    );
+    assert_eq!((listed[0].name.to_str(), listed[0].kind), (Some("d"), FileKind::Dir));
 
     file.write_at(b"x", 0).unwrap();
     disk.remove(p("/d/a")).unwrap();
     let mut buf = [0];
     assert_eq!((file.read_at(&mut buf, 0).unwrap(), buf), (1, *b"x"));
     assert!(disk.list(p("/d")).unwrap().is_empty());
-    let read_only = disk
-        .write_file("/d/r", b"r")
-        .and_then(|()| disk.open(p("/d/r"), Access::Read));
-    assert_eq!(
-        kind(read_only.unwrap().write_at(b"x", 0)),
-        ErrorKind::PermissionDenied
-    );
+    let read_only = disk.write_file("/d/r", b"r").and_then(|()| disk.open(p("/d/r"), Access::Read));
+    assert_eq!(kind(read_only.unwrap().write_at(b"x", 0)), ErrorKind::PermissionDenied);
 }
 
 #[test]
@@ -89,10 +75,7 @@ fn a_full_disk_takes_what_fits_and_what_is_reserved() {
     assert_eq!(kind(file.allocate(0, 4 * 4096)), ErrorKind::StorageFull);
     let other = disk.create(p("/b")).unwrap();
     assert_eq!(other.write_at(&[1; 9000], 100).unwrap(), 2 * 4096 - 100);
-    assert_eq!(
-        kind(other.write_at(&[1; 10], 2 * 4096)),
-        ErrorKind::StorageFull
-    );
+    assert_eq!(kind(other.write_at(&[1; 10], 2 * 4096)), ErrorKind::StorageFull);
     assert_eq!(file.write_at(&[1; 5000], 0).unwrap(), 4096);
     assert_eq!(other.write_at(&[2; 100], 0).unwrap(), 100);
     assert_eq!(disk.used(), 3 * 4096);
