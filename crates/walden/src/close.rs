@@ -55,11 +55,7 @@ fn close_cleanly(log: &Log) -> Result<()> {
         log_id: keeper.manifest.log_id,
         epoch: keeper.manifest.epoch(),
         generation: log.manifest.synced_generation(),
-        place: Place {
-            ordinal: active.ordinal(),
-            offset: extent.end,
-            next_seq: extent.next_seq,
-        },
+        place: Place { ordinal: active.ordinal(), offset: extent.end, next_seq: extent.next_seq },
         counter: 0,
     })?;
     keeper.file.sync()

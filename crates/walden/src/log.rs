@@ -257,7 +257,11 @@ fn open_segment(
 }
 
 /// A new, empty segment.
-pub(crate) fn empty_segment(log: &Log, ordinal: u64, file: Arc<dyn crate::storage::File>) -> Segment {
+pub(crate) fn empty_segment(
+    log: &Log,
+    ordinal: u64,
+    file: Arc<dyn crate::storage::File>,
+) -> Segment {
     Segment::open(
         &log.names,
         ordinal,

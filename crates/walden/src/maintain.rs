@@ -177,8 +177,7 @@ impl Log {
     pub(crate) fn maintain(&self) -> Result<()> {
         self.latch.check()?;
         let prepared = self.prepare();
-        let kicked = self.signal.is_manual()
-            && std::mem::take(&mut self.signal.flags.lock().sync);
+        let kicked = self.signal.is_manual() && std::mem::take(&mut self.signal.flags.lock().sync);
         let synced = if kicked { self.sync() } else { Ok(()) };
         let sealed = self.seal_complete();
         let periodic = if self.until_due().is_some_and(|due| due.is_zero()) {

@@ -128,9 +128,8 @@ impl Log {
         }
         if open.synced() < extent.end {
             let before = self.watermark.durable();
-            open.sync_with(extent.end, || open.file.sync_data()).map_err(|error| {
-                crate::error::Error::io("sync", &open.segment.path, error)
-            })?;
+            open.sync_with(extent.end, || open.file.sync_data())
+                .map_err(|error| crate::error::Error::io("sync", &open.segment.path, error))?;
             Counters::add(&self.counters.syncs, 1);
             Counters::add(&self.counters.entries_synced, extent.next_seq.saturating_sub(before));
         } else if extent.next_seq <= self.watermark.durable() {

@@ -44,12 +44,7 @@ impl Attempts {
 ///
 /// Returns the bytes from the file's start that are allocated then (at least `have`); `None` where the
 /// filesystem cannot allocate.
-pub(crate) fn allocate(
-    file: &dyn File,
-    from: u64,
-    segment_size: u64,
-    have: u64,
-) -> Option<u64> {
+pub(crate) fn allocate(file: &dyn File, from: u64, segment_size: u64, have: u64) -> Option<u64> {
     let mut want = segment_size.saturating_sub(from);
     while want > 0 {
         match file.allocate(from, want) {
@@ -182,9 +177,7 @@ impl Log {
                     .and_then(|()| self.storage.create(&path))
                     .map_err(|error| Error::io("create the next segment", &path, error))?
             }
-            other => {
-                other.map_err(|error| Error::io("create the next segment", &path, error))?
-            }
+            other => other.map_err(|error| Error::io("create the next segment", &path, error))?,
         };
         let allocated = allocate(&*file, 0, self.settings.segment_size, 0);
         if allocated == Some(0) {

@@ -145,7 +145,9 @@ impl Log {
         }
         Err(Error::new(
             ErrorKind::TooLarge,
-            format!("a record of {payload} bytes is over max_record_size, {most}; nothing was written"),
+            format!(
+                "a record of {payload} bytes is over max_record_size, {most}; nothing was written"
+            ),
         ))
     }
 

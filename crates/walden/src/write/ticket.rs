@@ -31,7 +31,10 @@ pub struct Ticket {
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("seqs", &self.seqs).field("era", &self.era).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("seqs", &self.seqs)
+            .field("era", &self.era)
+            .finish_non_exhaustive()
     }
 }
 
@@ -146,7 +149,8 @@ impl Future for Ticket {
         ticket.unregister();
         let wake = Wake::Task(context.waker().clone());
         let log = &ticket.log;
-        if let Some(id) = log.watermark.register(Level::Durable, ticket.seqs.end, ticket.era, wake) {
+        if let Some(id) = log.watermark.register(Level::Durable, ticket.seqs.end, ticket.era, wake)
+        {
             ticket.registered.store(id, Ordering::Release);
             log.signal.kick_sync();
         }
