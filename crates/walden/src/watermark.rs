@@ -160,14 +160,12 @@ impl Watermark {
         self.wake_reached();
     }
 
-    /// Called by the leader of a group commit.
+    /// Called by the leader of a group commit, and by who seals: both hold back cuts.
     pub(crate) fn raise_durable(&self, next_seq: u64) {
-        if next_seq <= self.durable() {
-            return;
-        }
         assert!(next_seq <= self.written(), "durable ≤ written");
-        self.durable.store(next_seq, Ordering::SeqCst);
-        self.wake_reached();
+        if self.durable.fetch_max(next_seq, Ordering::SeqCst) < next_seq {
+            self.wake_reached();
+        }
     }
 
     // Why no waiter is missed: a waiter counts itself in `waiting` and then looks at the watermark; a

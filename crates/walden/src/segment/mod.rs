@@ -91,16 +91,6 @@ impl Segment {
         *self.writer.lock() = None;
     }
 
-    /// The writer's descriptor.
-    ///
-    /// # Errors
-    /// A bug of ours: the segment is sealed.
-    pub(crate) fn writer(&self) -> Result<Arc<dyn File>> {
-        self.writer.lock().clone().ok_or_else(|| {
-            Error::new(crate::ErrorKind::Closed, "the segment is not written to").path(&self.path)
-        })
-    }
-
     /// The segment's file for reading, with its index.
     ///
     /// # Errors

@@ -97,13 +97,13 @@ impl Log {
             appender = wait(&self.room, appender);
         }
         self.latch.check()?;
-        if let Some(error) = self.attempts.failed_since(before) {
-            if self.still_needs(&appender, need) {
-                if error.is_out_of_space() {
-                    Counters::add(&self.counters.disk_full, 1);
-                }
-                return Err(error);
+        if let Some(error) = self.attempts.failed_since(before)
+            && self.still_needs(&appender, need)
+        {
+            if error.is_out_of_space() {
+                Counters::add(&self.counters.disk_full, 1);
             }
+            return Err(error);
         }
         Ok(appender)
     }

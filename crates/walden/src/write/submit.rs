@@ -231,7 +231,7 @@ impl Log {
         self.room.notify_all();
         match (failed, all) {
             (None, Some(all)) => Ok(all),
-            (Some(error), Some(all)) => Err(error.clone().seqs(all.seqs.start, all.seqs.end - 1).advice(
+            (Some(error), Some(all)) => Err(error.seqs(all.seqs.start, all.seqs.end - 1).advice(
                 "these first entries of the batch were appended and stay; those behind them were not",
             )),
             (Some(error), None) => Err(error),
