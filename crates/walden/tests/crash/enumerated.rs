@@ -36,7 +36,7 @@ fn check(run: &Run, image: &SimDisk, floor: u64, stop: u64) {
             run.fail(&format!("REFUSED after a crash at call {stop}: {error}"))
         }
     };
-    let (first, found) = read_all(&wal);
+    let (first, found) = read_all(&wal, image);
     let allowed: Vec<_> = run
         .model
         .outcomes()

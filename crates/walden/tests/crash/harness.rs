@@ -8,6 +8,7 @@ use walden::{BatchFormat, Config, Error, Maintenance, Retention, SyncStrategy, W
 use walden_sim::{CrashPlan, Rng, SimClock, SimDisk};
 
 use crate::model::{InFlight, Model};
+use crate::raw;
 
 pub const DIR: &str = "/log";
 
@@ -145,13 +146,10 @@ impl Run {
             }
             Op::Retain(segments) => {
                 // Where it cuts is the log's choice; the model learns it, and a crash may undo it.
-                let gone = wal.retain(&Retention::keep_all().max_segments(*segments));
-                let first = wal.first_seq();
-                if gone.is_err() {
-                    self.model.in_flight = InFlight::Front(first.max(self.model.first));
-                }
-                gone?;
-                self.model.cut_front(first);
+                self.model.in_flight = InFlight::Retain;
+                wal.retain(&Retention::keep_all().max_segments(*segments))?;
+                self.model.in_flight = InFlight::None;
+                self.model.cut_front(wal.first_seq());
             }
             Op::Meta(value) => {
                 let (key, value) = (b"vote".to_vec(), vec![*value; 3]);
@@ -195,7 +193,7 @@ impl Run {
     /// Everything the model knows is there, by each way to read.
     pub fn check_whole(&mut self) {
         let wal = self.wal.as_ref().expect("open");
-        let (first, found) = read_all(wal);
+        let (first, found) = read_all(wal, &self.disk);
         if let Err(why) = self.model.allows(first, &found, self.model.next()) {
             self.fail(&why);
         }
@@ -239,6 +237,7 @@ impl Run {
                 let kill = rng.chance(0.3);
                 self.history.push(format!("crash in recovery, kill: {kill}"));
                 self.disk = if kill { self.disk.kill() } else { self.disk.crash(plan) };
+                let floor = if kill { floor } else { floor.min(self.model.durable) };
                 return self.reopen_after_crash(rng, floor, depth - 1);
             }
             drop(opened);
@@ -254,7 +253,7 @@ impl Run {
     }
 
     fn check_found(&mut self, wal: &Wal, floor: u64) {
-        let (first, found) = read_all(wal);
+        let (first, found) = read_all(wal, &self.disk);
         let mut whys = Vec::new();
         for model in self.model.outcomes() {
             let floor = floor.min(model.next()).max(model.first);
@@ -292,19 +291,9 @@ pub fn open(disk: &SimDisk, clock: &SimClock, config: &Config) -> Result<Wal, Er
     Wal::open_with(Path::new(DIR), config.clone(), Arc::new(disk.clone()), Arc::new(clock.clone()))
 }
 
-/// All payloads, forwards and backwards; they must agree.
-pub fn read_all(wal: &Wal) -> (u64, Vec<Vec<u8>>) {
+/// All payloads as they lie in the files, read without the library's help.
+pub fn read_all(wal: &Wal, disk: &SimDisk) -> (u64, Vec<Vec<u8>>) {
+    wal.flush().expect("flush");
     let first = wal.first_seq();
-    let mut forwards = Vec::new();
-    for (entry, seq) in wal.range(..).expect("a range").zip(first..) {
-        let entry = entry.unwrap_or_else(|error| panic!("seq id {seq}: {error}"));
-        assert_eq!(entry.seq, seq);
-        forwards.push(entry.payload.to_vec());
-    }
-    assert_eq!(first + forwards.len() as u64, wal.next_seq(), "range ends at the end");
-    let mut backwards: Vec<_> =
-        wal.range(..).expect("a range").rev().map(|e| e.expect("sound").payload.to_vec()).collect();
-    backwards.reverse();
-    assert_eq!(forwards, backwards);
-    (first, forwards)
+    (first, raw::entries(disk, first))
 }

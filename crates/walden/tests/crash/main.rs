@@ -7,3 +7,4 @@ mod enumerated;
 mod harness;
 mod histories;
 mod model;
+mod raw;

@@ -15,9 +15,10 @@ pub struct Known {
 pub enum InFlight {
     None,
     Front(u64),
+    /// Somewhere: the log chooses.
+    Retain,
     Back(u64),
     Reset(u64),
-    Meta,
 }
 
 /// What the log may hold.
@@ -103,7 +104,15 @@ impl Model {
     pub fn outcomes(&self) -> Vec<Self> {
         let mut done = self.clone();
         match self.in_flight {
-            InFlight::None | InFlight::Meta => return vec![self.clone()],
+            InFlight::None => return vec![self.clone()],
+            InFlight::Retain => {
+                let cut = |first| {
+                    let mut model = self.clone();
+                    model.cut_front(first);
+                    model
+                };
+                return (self.first..=self.next()).map(cut).collect();
+            }
             InFlight::Front(first) => done.cut_front(first),
             InFlight::Back(next) => done.cut_back(next),
             InFlight::Reset(next) => done.reset(next),
