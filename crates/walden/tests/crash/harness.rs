@@ -211,6 +211,34 @@ impl Run {
         panic!("{why}");
     }
 
+    /// A call failed for good: the log takes no changes, touches nothing, and still can be read.
+    pub fn check_poisoned(&mut self) {
+        let wal = self.wal.clone().expect("open");
+        if !wal.stats().poisoned {
+            return;
+        }
+        let before = self.disk.mutations();
+        let durable = wal.durable_seq();
+        let refused = [
+            wal.append(b"x").err(),
+            wal.sync().err(),
+            wal.truncate_back(wal.durable_seq()).err(),
+            wal.truncate_front(wal.first_seq() + 1).err(),
+            wal.set_meta("a", "b").err(),
+            wal.tick().err(),
+        ];
+        drop(wal.close());
+        for (at, error) in refused.iter().enumerate() {
+            if !error.as_ref().is_some_and(Error::is_poisoned) {
+                self.fail(&format!("call {at} after a failure: {error:?}"));
+            }
+        }
+        if self.disk.mutations() != before {
+            self.fail("something was written after a failure");
+        }
+        assert_eq!(wal.durable_seq(), durable);
+    }
+
     /// The disk stopped: what a power cut, or a kill, leaves must open and hold what was promised.
     pub fn crash(&mut self, rng: &mut Rng) {
         let kill = rng.chance(0.3);
