@@ -15,6 +15,7 @@ use crate::snapshot::View;
 use crate::stats::Stats;
 use crate::storage::{Clock, Latch, LatchedStorage, OsStorage, Storage, SystemClock};
 use crate::sync::Arc;
+use crate::watermark;
 use crate::write::ticket::{Ready, Ticket};
 use crate::{SegmentInfo, segments};
 
@@ -35,7 +36,13 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         // Nobody is left to be told; what could not be synced is as after a crash.
-        drop(close::close(&self.log));
+        if watermark::in_callback() {
+            // Closing waits for the sync that runs this callback.
+            let log = Arc::clone(&self.log);
+            drop(std::thread::Builder::new().spawn(move || drop(close::close(&log))));
+        } else {
+            drop(close::close(&self.log));
+        }
     }
 }
 
