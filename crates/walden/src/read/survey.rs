@@ -99,7 +99,7 @@ impl Survey {
             files,
             None,
             0,
-            Index::default(),
+            Some(Index::default()),
         ))
     }
 

@@ -319,9 +319,24 @@ pub fn open(disk: &SimDisk, clock: &SimClock, config: &Config) -> Result<Wal, Er
     Wal::open_with(Path::new(DIR), config.clone(), Arc::new(disk.clone()), Arc::new(clock.clone()))
 }
 
-/// All payloads as they lie in the files, read without the library's help.
+/// All payloads: as the library reads them, forwards and backwards, and as they lie in the files, read
+/// without its help. All must agree.
 pub fn read_all(wal: &Wal, disk: &SimDisk) -> (u64, Vec<Vec<u8>>) {
-    wal.flush().expect("flush");
     let first = wal.first_seq();
-    (first, raw::entries(disk, first))
+    let mut forwards = Vec::new();
+    for (entry, seq) in wal.range(..).expect("a range").zip(first..) {
+        let entry = entry.unwrap_or_else(|error| panic!("seq id {seq}: {error}"));
+        assert_eq!(entry.seq, seq);
+        forwards.push(entry.payload.to_vec());
+    }
+    assert_eq!(first + forwards.len() as u64, wal.next_seq(), "range ends at the end");
+    let mut backwards: Vec<_> =
+        wal.range(..).expect("a range").rev().map(|e| e.expect("sound").payload.to_vec()).collect();
+    backwards.reverse();
+    assert_eq!(forwards, backwards, "backwards");
+    for (seq, payload) in (first..).zip(&forwards).step_by(7) {
+        assert_eq!(wal.get(seq).expect("sound").expect("there").payload, payload[..]);
+    }
+    assert_eq!(forwards, raw::entries(disk, first), "the files say the same");
+    (first, forwards)
 }
