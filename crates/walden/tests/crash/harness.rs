@@ -165,7 +165,10 @@ impl Run {
                 drop(wal);
                 self.wal = None;
                 self.wal = Some(self.try_open()?);
-                self.check_whole();
+                // The disk may have stopped at a call whose failure opening survives.
+                if !self.disk.stopped() {
+                    self.check_whole();
+                }
             }
         }
         Ok(())
@@ -213,7 +216,7 @@ impl Run {
 
     /// A call failed for good: the log takes no changes, touches nothing, and still can be read.
     pub fn check_poisoned(&mut self) {
-        let wal = self.wal.clone().expect("open");
+        let Some(wal) = self.wal.clone() else { return };
         if !wal.stats().poisoned {
             return;
         }
