@@ -6,12 +6,14 @@
 
 mod close;
 mod config;
+mod entry;
 mod error;
 mod keeper;
 mod log;
 mod maintain;
 mod manifest;
 mod num;
+mod read;
 mod record;
 mod recover;
 mod segment;
@@ -26,7 +28,9 @@ mod watermark;
 mod write;
 
 pub use config::{BatchFormat, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy};
+pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
+pub use read::{Entries, Event, Follower, LogReader, Reader, logs_in};
 pub use recover::{CutTail, Origin, Recovery};
 pub use segments::SegmentInfo;
 pub use stats::Stats;

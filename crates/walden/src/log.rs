@@ -152,11 +152,6 @@ impl Log {
         self.keeper.lock()
     }
 
-    /// The maintenance lock, if nobody holds it.
-    pub(crate) fn try_keeper(&self) -> Option<MutexGuard<'_, Keeper>> {
-        self.keeper.try_lock()
-    }
-
     /// Swaps the list that readers see.
     pub(crate) fn change_snapshot(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut current = self.snapshot.lock();

@@ -30,6 +30,8 @@ pub(crate) struct Signal {
     dirty: AtomicBool,
     /// When the last periodic work was done (`Clock::elapsed`, in nanoseconds).
     last: Mutex<Duration>,
+    /// Held during a round of maintenance, so that closing can wait for its end.
+    running: Mutex<()>,
     /// Starts the sync thread at its first use.
     starter: Mutex<Option<Weak<Log>>>,
 }
@@ -72,11 +74,12 @@ impl Signal {
         self.sync.notify_one();
     }
 
-    /// Ends the threads.
+    /// Ends the threads; what they were doing is done when this returns.
     pub(crate) fn stop(&self) {
         self.flags.lock().stop = true;
         self.maintenance.notify_all();
         self.sync.notify_all();
+        drop(self.running.lock());
     }
 }
 
@@ -175,6 +178,10 @@ impl Log {
     /// # Errors
     /// The first failure; the rest is done all the same where it can be.
     pub(crate) fn maintain(&self) -> Result<()> {
+        let _running = self.signal.running.lock();
+        if self.signal.flags.lock().stop {
+            return Ok(());
+        }
         self.latch.check()?;
         let prepared = self.prepare();
         let kicked = self.signal.is_manual() && std::mem::take(&mut self.signal.flags.lock().sync);
@@ -239,6 +246,8 @@ impl Log {
         oldest.sync_with(complete.end, || keeper.seal(&complete, successor))?;
         self.latch.check()?;
         self.named.fetch_max(keeper.manifest.active, Ordering::AcqRel);
+        self.bytes_durable.fetch_max(oldest.bytes_at(complete.end), Ordering::AcqRel);
+        self.watermark.raise_durable(complete.next_seq);
         self.open.lock().retain(|open| open.ordinal() != complete.ordinal);
         oldest.segment.seal();
         self.appender.lock().open_count -= 1;

@@ -5,9 +5,9 @@
 //! that was complete.
 #![expect(clippy::disallowed_types, reason = "the one place that may use std's mutex")]
 
+use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, Condvar, MutexGuard, OnceLock, Weak};
-use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
 /// A mutex whose guard is had without a `Result`.
@@ -21,14 +21,6 @@ impl<T> Mutex<T> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! A cut (`truncate_back`, `reset`) lowers all three and begins a new *era*: a number that counts the
 //! cuts of this opening. A position is only meaningful together with the era it was taken in.
 
+use std::cell::Cell;
 use std::fmt;
 use std::task::Waker;
 use std::time::Duration;
@@ -66,9 +67,23 @@ impl Wake {
         match self {
             Self::Thread(parker) => parker.wake(),
             Self::Task(waker) => waker.wake(),
-            Self::Call(call) => call(),
+            Self::Call(call) => {
+                IN_CALLBACK.set(true);
+                call();
+                IN_CALLBACK.set(false);
+            }
         }
     }
+}
+
+thread_local! {
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is running someone's callback, perhaps while it leads a sync: it must not wait for
+/// the log then.
+pub(crate) fn in_callback() -> bool {
+    IN_CALLBACK.get()
 }
 
 impl fmt::Debug for Wake {
@@ -160,14 +175,12 @@ impl Watermark {
         self.wake_reached();
     }
 
-    /// Called by the leader of a group commit.
+    /// Called by the leader of a group commit, and by who seals: both hold back cuts.
     pub(crate) fn raise_durable(&self, next_seq: u64) {
-        if next_seq <= self.durable() {
-            return;
-        }
         assert!(next_seq <= self.written(), "durable ≤ written");
-        self.durable.store(next_seq, Ordering::SeqCst);
-        self.wake_reached();
+        if self.durable.fetch_max(next_seq, Ordering::SeqCst) < next_seq {
+            self.wake_reached();
+        }
     }
 
     // Why no waiter is missed: a waiter counts itself in `waiting` and then looks at the watermark; a

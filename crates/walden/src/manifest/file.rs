@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::Manifest;
 use super::codec::{self, BLOCK_LEN, Block};
 use super::mark::{MARK_LEN, Mark};
-use super::{Manifest, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::num;
 use crate::segment::Names;
@@ -126,8 +126,7 @@ struct Slots {
     /// A mark that came while a sync was under way.
     pending: Option<Mark>,
     counter: u64,
-    /// The latest place noted, and whether it was synced.
-    noted: Option<Place>,
+    /// Whether the latest mark is not synced yet.
     lagging: bool,
 }
 
@@ -149,7 +148,6 @@ impl ManifestFile {
             syncing: false,
             pending: None,
             counter: found.highest_counter(),
-            noted: None,
             lagging: false,
         };
         let synced = AtomicU64::new(found.manifest.generation);
@@ -219,7 +217,6 @@ impl ManifestFile {
         let mut slots = self.marks.lock();
         slots.counter += 1;
         mark.counter = slots.counter;
-        slots.noted = Some(mark.place);
         slots.lagging = true;
         if slots.syncing {
             // The sync under way may or may not catch it: the slot must stay as it is.
@@ -258,11 +255,6 @@ impl ManifestFile {
     /// Whether a mark was noted that is not synced.
     pub(crate) fn mark_lags(&self) -> bool {
         self.marks.lock().lagging
-    }
-
-    /// The latest mark's place, if one was noted since the log was opened.
-    pub(crate) fn noted(&self) -> Option<Place> {
-        self.marks.lock().noted
     }
 }
 

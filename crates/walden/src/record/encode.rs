@@ -1,6 +1,6 @@
 //! Payloads to bytes.
 
-use super::layout::{HEADER_LEN, PACKED, be32, be64};
+use super::layout::{PACKED, be32, be64};
 use crate::num;
 
 /// Appends one plain record with the concatenation of `parts` as its payload.
@@ -41,14 +41,9 @@ pub(crate) fn encode_packed(out: &mut Vec<u8>, seq: u64, entries: &[&[u8]]) {
 fn begin(out: &mut Vec<u8>, size: u64, seq: u64, payload: usize) -> usize {
     out.reserve(payload + num::index(super::OVERHEAD));
     let start = out.len();
-    let mut header = [0; num_header()];
-    if let Some((_, rest)) = header.split_first_chunk_mut::<4>() {
-        if let Some((size_field, seq_field)) = rest.split_first_chunk_mut::<8>() {
-            *size_field = be64(size);
-            seq_field.copy_from_slice(&be64(seq));
-        }
-    }
-    out.extend_from_slice(&header);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&be64(size));
+    out.extend_from_slice(&be64(seq));
     start
 }
 
@@ -58,11 +53,6 @@ fn finish(out: &mut Vec<u8>, start: usize, size: u64) {
         field.copy_from_slice(&be32(crc));
     }
     out.extend_from_slice(&be64(size));
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "20 fits")]
-const fn num_header() -> usize {
-    HEADER_LEN as usize
 }
 
 fn clamp32(value: usize) -> u32 {

@@ -1,7 +1,5 @@
 //! The lock file: one writer at a time, and the log's id, so that a lost manifest is noticed.
 
-use std::fmt::Write as _;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::Names;
 use crate::segment::index::micros;
@@ -35,17 +33,12 @@ impl LockNote {
     }
 
     fn text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                // Writing to a string cannot fail.
-                drop(writeln!(text, "{name} {value}"));
-            }
+        let line = |name: &str, value: Option<String>| {
+            value.map_or_else(String::new, |value| format!("{name} {value}\n"))
         };
-        line("pid", self.pid.map(|pid| pid.to_string()));
-        line("since", self.since.map(|since| since.to_string()));
-        line("log", self.log_id.map(|id| format!("{id:032x}")));
-        text
+        line("pid", self.pid.map(|pid| pid.to_string()))
+            + &line("since", self.since.map(|since| since.to_string()))
+            + &line("log", self.log_id.map(|id| format!("{id:032x}")))
     }
 
     /// Reads the note of whoever holds, or last held, the lock.

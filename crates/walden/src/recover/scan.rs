@@ -6,7 +6,7 @@ use super::verdict::{Later, Stop};
 use crate::error::{Error, Result};
 use crate::manifest::Place;
 use crate::num;
-use crate::record::{Decoded, Fault, HEADER_LEN, Header, OVERHEAD, decode};
+use crate::record::{Fault, HEADER_LEN, Header, OVERHEAD};
 use crate::segment::index::micros;
 use crate::segment::source::first_nonzero;
 use crate::segment::{Index, Names, READ_AHEAD, RecordSource, Step};
@@ -158,11 +158,11 @@ impl Run {
         let from = scanned.from.clone();
         let time = from.file.modified().map_or(0, micros);
         let mut source = RecordSource::new(Arc::clone(&from.file), READ_AHEAD);
-        if let Some(zone) = self.zone.filter(|zone| zone.ordinal == from.ordinal && zone.offset > 0)
+        let zone = self.zone.filter(|zone| zone.ordinal == from.ordinal && zone.offset > 0);
+        if let Some(zone) = zone
+            && !self.skip_to(zone, scanned, &mut source)?
         {
-            if !self.skip_to(zone, scanned, &mut source)? {
-                return Ok(());
-            }
+            return Ok(());
         }
         let begun_at = scanned.end;
         let fault = loop {
@@ -435,9 +435,4 @@ pub(crate) fn borders(candidate: &Candidate) -> Result<Option<(u64, u64)>> {
             Err(unsound(at, "no record ends where the segment ends".into()))
         }
     }
-}
-
-/// Decodes the record at the start of `bytes` for callers that hold them already.
-pub(crate) fn is_sound(bytes: &[u8]) -> bool {
-    matches!(decode(bytes), Decoded::Record(record) if record.footer_ok)
 }

@@ -94,7 +94,13 @@ impl LatchedStorage {
     }
 
     fn wrap(&self, path: &Path, inner: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(LatchedFile { inner, latch: Arc::clone(&self.latch), path: path.to_owned() })
+        // A segment is written to and synced under its later name: that is the one to tell.
+        let path = if path.extension().is_some_and(|ending| ending == "next") {
+            path.with_extension("wal")
+        } else {
+            path.to_owned()
+        };
+        Arc::new(LatchedFile { inner, latch: Arc::clone(&self.latch), path })
     }
 }
 

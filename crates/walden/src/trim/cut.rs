@@ -93,7 +93,7 @@ impl Keeper {
     ///
     /// # Errors
     /// `Corrupt` where a dead file holds what the cut does not cover, or K is shorter than it was; `Io`.
-    pub(crate) fn remove_dead(&mut self, segments: &[u64]) -> Result<()> {
+    pub(crate) fn remove_dead(&self, segments: &[u64]) -> Result<()> {
         let Some(cut) = self.manifest.cut else { return Ok(()) };
         for ordinal in segments.iter().filter(|o| (cut.dead_from..cut.dead_to).contains(*o)) {
             self.check_dead(*ordinal, &cut)?;
@@ -134,17 +134,17 @@ impl Keeper {
         };
         let len = file.len().map_err(io)?;
         let mut source = RecordSource::new(Arc::clone(&file), ONE_RECORD);
-        if let Step::Record(record) = source.record_at(0, len).map_err(io)? {
-            if record.seq() < cut.first_cut {
-                return Err(Error::corrupt(format!(
-                    "this segment was cut from seq id {} on, and begins with {}",
-                    cut.first_cut,
-                    record.seq()
-                ))
-                .path(&path)
-                .offset_at(0)
-                .advice("was it restored from a backup? move it away to open the log without it"));
-            }
+        if let Step::Record(record) = source.record_at(0, len).map_err(io)?
+            && record.seq() < cut.first_cut
+        {
+            return Err(Error::corrupt(format!(
+                "this segment was cut from seq id {} on, and begins with {}",
+                cut.first_cut,
+                record.seq()
+            ))
+            .path(&path)
+            .offset_at(0)
+            .advice("was it restored from a backup? move it away to open the log without it"));
         }
         Ok(())
     }

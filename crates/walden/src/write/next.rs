@@ -75,7 +75,7 @@ impl Log {
                 self.finish_pending()?;
                 return Ok(self.appender.lock());
             }
-            Need::Next | Need::Seal => Counters::add(&self.counters.rotation_waits, 1),
+            Need::Next | Need::Seal => {}
             Need::Grow(end) => {
                 self.attempts.grow_to.fetch_max(end, Ordering::AcqRel);
             }
@@ -97,13 +97,13 @@ impl Log {
             appender = wait(&self.room, appender);
         }
         self.latch.check()?;
-        if let Some(error) = self.attempts.failed_since(before) {
-            if self.still_needs(&appender, need) {
-                if error.is_out_of_space() {
-                    Counters::add(&self.counters.disk_full, 1);
-                }
-                return Err(error);
+        if let Some(error) = self.attempts.failed_since(before)
+            && self.still_needs(&appender, need)
+        {
+            if error.is_out_of_space() {
+                Counters::add(&self.counters.disk_full, 1);
             }
+            return Err(error);
         }
         Ok(appender)
     }

@@ -1,0 +1,10 @@
+//! Histories against a plain model on the simulated disk, cut off at any call, by a power cut or a kill.
+//!
+//! Every run prints its seed on failure; `WALDEN_SEED=n` runs that one alone, `WALDEN_SEEDS=n` more of them.
+#![expect(clippy::print_stderr, reason = "a failure prints its history")]
+
+mod enumerated;
+mod harness;
+mod histories;
+mod model;
+mod raw;
