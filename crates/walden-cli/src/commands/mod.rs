@@ -1,6 +1,9 @@
 //! The commands, one file each.
 
 mod append;
+mod cat;
+mod get;
+mod tail;
 
 use clap::Subcommand;
 
@@ -10,6 +13,9 @@ use crate::exit::{Code, Failure};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Append(append::Append),
+    Cat(cat::Cat),
+    Tail(tail::Tail),
+    Get(get::Get),
 }
 
 impl Command {
@@ -18,6 +24,9 @@ impl Command {
     pub(crate) fn run(self, context: &Context) -> Result<Code, Failure> {
         match self {
             Self::Append(command) => command.run(context),
+            Self::Cat(command) => command.run(context),
+            Self::Tail(command) => command.run(context),
+            Self::Get(command) => command.run(context),
         }
     }
 }

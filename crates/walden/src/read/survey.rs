@@ -21,12 +21,10 @@ pub(super) struct Listing {
 
 impl Listing {
     pub(super) fn read(storage: &dyn Storage, names: &Names) -> Result<Self> {
-        let entries = storage
-            .list(names.dir())
-            .map_err(|error| match error.kind() {
-                Io::NotFound => not_found(names),
-                _ => Error::io("list the folder", names.dir(), error),
-            })?;
+        let entries = storage.list(names.dir()).map_err(|error| match error.kind() {
+            Io::NotFound => not_found(names),
+            _ => Error::io("list the folder", names.dir(), error),
+        })?;
         let mut listing = Self::default();
         for entry in entries {
             match names.parse(&entry.name) {
@@ -67,19 +65,8 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) fn new(names: Names, storage: Arc<dyn Storage>) -> Self {
         let files = Arc::new(FileCache::new(Arc::clone(&storage)));
-        let tail = Tail {
-            ordinal: 0,
-            offset: 0,
-            next_seq: 0,
-        };
-        Self {
-            names,
-            storage,
-            files,
-            segments: BTreeMap::new(),
-            tail,
-            verdict: None,
-        }
+        let tail = Tail { ordinal: 0, offset: 0, next_seq: 0 };
+        Self { names, storage, files, segments: BTreeMap::new(), tail, verdict: None }
     }
 
     /// Forgets all that a cut may have made untrue.
@@ -93,22 +80,11 @@ impl Survey {
 
     fn open(&self, ordinal: u64) -> Arc<Segment> {
         let files = Arc::clone(&self.files);
-        Arc::new(Segment::open(
-            &self.names,
-            ordinal,
-            files,
-            None,
-            0,
-            Some(Index::default()),
-        ))
+        Arc::new(Segment::open(&self.names, ordinal, files, None, 0, Some(Index::default())))
     }
 
     fn sealed(&self, ordinal: u64) -> Arc<Segment> {
-        Arc::new(Segment::sealed(
-            &self.names,
-            ordinal,
-            Arc::clone(&self.files),
-        ))
+        Arc::new(Segment::sealed(&self.names, ordinal, Arc::clone(&self.files)))
     }
 
     /// Takes segments that are live and were not known, lets go of those that are no more, and takes those
@@ -156,16 +132,8 @@ impl Survey {
         }
         self.list_prepared(manifest, listing, &mut live);
         if self.tail.ordinal < manifest.open_from || self.tail.next_seq == 0 {
-            let Place {
-                ordinal,
-                offset,
-                next_seq,
-            } = manifest.open_place();
-            self.tail = Tail {
-                ordinal,
-                offset,
-                next_seq,
-            };
+            let Place { ordinal, offset, next_seq } = manifest.open_place();
+            self.tail = Tail { ordinal, offset, next_seq };
         }
         self.scan(|segment| match kept {
             Some((ordinal, len)) if ordinal == segment.ordinal => Ok(len),
@@ -188,11 +156,7 @@ impl Survey {
     fn list_prepared(&mut self, manifest: &Manifest, listing: &Listing, live: &mut BTreeSet<u64>) {
         let ordinal = manifest.active;
         let named = self.names.wal(ordinal);
-        if self
-            .segments
-            .get(&ordinal)
-            .is_some_and(|segment| segment.path != named)
-        {
+        if self.segments.get(&ordinal).is_some_and(|segment| segment.path != named) {
             self.segments.remove(&ordinal);
             self.files.remove(ordinal);
             if live.contains(&ordinal) {
@@ -216,11 +180,7 @@ impl Survey {
                 if !tail::begins_with(segment, tail.next_seq)? {
                     break;
                 }
-                tail = Tail {
-                    ordinal: *ordinal,
-                    offset: 0,
-                    ..tail
-                };
+                tail = Tail { ordinal: *ordinal, offset: 0, ..tail };
             }
             tail::run(segment, &mut tail, limit(segment)?, false)?;
             self.tail = tail;
@@ -232,24 +192,16 @@ impl Survey {
     /// all the same: whoever reads that far meets the damage, and whoever seeks behind it what is sound there.
     fn pass_damage(&self, place: &Place) -> Result<()> {
         let Some(last) = self.segments.get(&place.ordinal) else {
-            return Err(
-                Error::corrupt("the manifest names a segment that is missing")
-                    .path(&self.names.wal(place.ordinal))
-                    .advice(
-                        "was the folder copied while the log was written to? use `walden copy`",
-                    ),
-            );
+            return Err(Error::corrupt("the manifest names a segment that is missing")
+                .path(&self.names.wal(place.ordinal))
+                .advice("was the folder copied while the log was written to? use `walden copy`"));
         };
         for (ordinal, segment) in self.segments.range(self.tail.ordinal..place.ordinal) {
             let len = tail::length(&*segment.opened()?.file, segment)?;
             if *ordinal == self.tail.ordinal {
                 segment.set_end(len);
             } else {
-                let mut own = Tail {
-                    ordinal: *ordinal,
-                    offset: 0,
-                    next_seq: 0,
-                };
+                let mut own = Tail { ordinal: *ordinal, offset: 0, next_seq: 0 };
                 tail::run(segment, &mut own, len, false)?;
             }
         }
@@ -265,11 +217,7 @@ impl Survey {
         let last = *listing.wals.last().ok_or_else(|| not_found(&self.names))?;
         self.list(&listing.wals, last)?;
         if self.tail.ordinal != last || self.tail.next_seq == 0 {
-            self.tail = Tail {
-                ordinal: last,
-                offset: 0,
-                next_seq: 0,
-            };
+            self.tail = Tail { ordinal: last, offset: 0, next_seq: 0 };
         }
         let mut wrong = false;
         if let Some(segment) = self.segments.get(&last) {
@@ -293,11 +241,7 @@ impl Survey {
         }
         let written = self.tail.next_seq + u64::from(wrong);
         let first = self.first_plain()?.unwrap_or(written).min(written);
-        Ok(Reach {
-            first,
-            written,
-            durable: written,
-        })
+        Ok(Reach { first, written, durable: written })
     }
 
     /// The seq id after the last record before segment `last`.
@@ -323,16 +267,9 @@ impl Survey {
 /// Segments that are the log's, by a manifest.
 fn live(manifest: &Manifest, listing: &Listing) -> BTreeSet<u64> {
     let dead = |ordinal: u64| {
-        manifest
-            .cut
-            .is_some_and(|cut| (cut.dead_from..cut.dead_to).contains(&ordinal))
+        manifest.cut.is_some_and(|cut| (cut.dead_from..cut.dead_to).contains(&ordinal))
     };
-    listing
-        .wals
-        .range(manifest.first_ordinal..)
-        .copied()
-        .filter(|o| !dead(*o))
-        .collect()
+    listing.wals.range(manifest.first_ordinal..).copied().filter(|o| !dead(*o)).collect()
 }
 
 /// The latest place up to which the log was durable.
@@ -346,11 +283,5 @@ fn believed(found: &Found) -> Place {
     [base, mark]
         .into_iter()
         .flatten()
-        .fold(open, |best, place| {
-            if place.next_seq > best.next_seq {
-                place
-            } else {
-                best
-            }
-        })
+        .fold(open, |best, place| if place.next_seq > best.next_seq { place } else { best })
 }

@@ -85,18 +85,15 @@ fn no_manifest(segment: &Segment) -> Error {
 pub(super) fn begins_with(segment: &Segment, seq: u64) -> Result<bool> {
     let file = &segment.opened()?.file;
     let len = length(&**file, segment)?;
-    let step = RecordSource::new(Arc::clone(file), ONE_RECORD)
-        .record_at(0, len)
-        .map(
-            |step| matches!(step, Step::Record(record) if record.footer_ok && record.seq() == seq),
-        );
+    let step = RecordSource::new(Arc::clone(file), ONE_RECORD).record_at(0, len).map(
+        |step| matches!(step, Step::Record(record) if record.footer_ok && record.seq() == seq),
+    );
     step.map_err(|error| Error::io("read", &segment.path, error))
 }
 
 /// The file's length.
 pub(super) fn length(file: &dyn File, segment: &Segment) -> Result<u64> {
-    file.len()
-        .map_err(|error| Error::io("tell the length", &segment.path, error))
+    file.len().map_err(|error| Error::io("tell the length", &segment.path, error))
 }
 
 /// In a log without a manifest: whether what is unsound at `tail` is damage, since sound records that must
@@ -109,11 +106,7 @@ pub(super) fn is_damage(segment: &Segment, tail: &Tail, limit: u64, stop: Stop) 
     let io = |error| Error::io("read", &segment.path, error);
     match stop {
         Stop::End => return Ok(false),
-        Stop::Zeros
-            if first_nonzero(&**file, tail.offset, limit)
-                .map_err(io)?
-                .is_none() =>
-        {
+        Stop::Zeros if first_nonzero(&**file, tail.offset, limit).map_err(io)?.is_none() => {
             return Ok(false);
         }
         Stop::Zeros | Stop::Unsound => {}
@@ -167,20 +160,15 @@ pub(super) fn after(segment: &Segment) -> Result<Option<(u64, bool)>> {
     }
     let opened = segment.opened()?;
     let mut source = RecordSource::new(Arc::clone(&opened.file), ONE_RECORD);
-    let (_, step) = source
-        .record_before(end)
-        .map_err(|error| Error::io("read", &segment.path, error))?;
+    let (_, step) =
+        source.record_before(end).map_err(|error| Error::io("read", &segment.path, error))?;
     if let Step::Record(record) = step {
         if record.header.size != record.header.payload_len() {
             return Err(no_manifest(segment));
         }
         return Ok(Some((record.next_seq(), false)));
     }
-    let mut tail = Tail {
-        ordinal: segment.ordinal,
-        offset: 0,
-        next_seq: 0,
-    };
+    let mut tail = Tail { ordinal: segment.ordinal, offset: 0, next_seq: 0 };
     run(segment, &mut tail, end, true)?;
     segment.set_end(end);
     Ok((num::index(tail.next_seq) > 0).then_some((tail.next_seq, true)))

@@ -69,12 +69,7 @@ impl Cursor {
         let fault = match step {
             Step::Record(record) if expected.is_none_or(|seq| seq == record.seq()) => {
                 let (header, count) = (record.header, record.count);
-                self.held = Some(Held {
-                    offset,
-                    header,
-                    count,
-                    fill: self.source.fills(),
-                });
+                self.held = Some(Held { offset, header, count, fill: self.source.fills() });
                 return Ok(());
             }
             Step::Record(record) => {
@@ -96,12 +91,7 @@ impl Cursor {
         let unproved = || fault::damage(segment, 0, seq, "a record is not at hand");
         let held = self.held.ok_or_else(unproved)?;
         if held.header.codec() != 0 {
-            return Err(fault::compressed(
-                segment,
-                held.offset,
-                seq,
-                held.header.codec(),
-            ));
+            return Err(fault::compressed(segment, held.offset, seq, held.header.codec()));
         }
         let (start, len) = (held.offset + HEADER_LEN, held.header.payload_len());
         if !held.header.is_packed() {
@@ -149,16 +139,7 @@ impl Walk {
         let era = view.era();
         let snapshot = view.snapshot();
         let level = Level::Written;
-        Self {
-            view,
-            level,
-            position,
-            era,
-            end: 0,
-            snapshot,
-            cursor: None,
-            asked: 0,
-        }
+        Self { view, level, position, era, end: 0, snapshot, cursor: None, asked: 0 }
     }
 
     pub(crate) fn view(&self) -> &Arc<dyn View> {
@@ -208,10 +189,7 @@ impl Walk {
     /// If the entry before the position was cut: goes to where the new history begins, and tells where.
     pub(crate) fn follow_cut(&mut self) -> Option<u64> {
         let era = self.view.era();
-        let at = self
-            .view
-            .cut_since(self.era)
-            .filter(|at| *at < self.position)?;
+        let at = self.view.cut_since(self.era).filter(|at| *at < self.position)?;
         self.resync(era);
         self.position = at;
         Some(at)
@@ -268,9 +246,7 @@ impl Walk {
         let (offset, len) = self.payload(seq)?;
         self.position = position;
         let source = self.cursor.as_ref().map(|cursor| &cursor.source);
-        Ok(source
-            .and_then(|source| source.held(offset, len))
-            .unwrap_or_default())
+        Ok(source.and_then(|source| source.held(offset, len)).unwrap_or_default())
     }
 
     /// The payload of the entry at hand, sharing the window's memory; the position moves on.
@@ -281,9 +257,7 @@ impl Walk {
         let (offset, len) = self.payload(seq)?;
         self.position = position;
         let source = self.cursor.as_ref().map(|cursor| &cursor.source);
-        Ok(source
-            .and_then(|source| source.share(offset, len))
-            .unwrap_or_default())
+        Ok(source.and_then(|source| source.share(offset, len)).unwrap_or_default())
     }
 
     /// Where the payload lies; it is proved that the window holds it.
@@ -291,12 +265,7 @@ impl Walk {
         let cursor = self.cursor.as_ref().ok_or_else(fault::restless)?;
         let (offset, len) = cursor.payload(seq)?;
         if cursor.source.held(offset, len).is_none() {
-            return Err(fault::damage(
-                &cursor.segment,
-                offset,
-                seq,
-                "a record is not at hand",
-            ));
+            return Err(fault::damage(&cursor.segment, offset, seq, "a record is not at hand"));
         }
         Ok((offset, len))
     }
@@ -311,11 +280,7 @@ impl Walk {
             }
             return Ok(false);
         }
-        if let Some(at) = self
-            .view
-            .cut_since(self.era)
-            .filter(|at| *at < self.position)
-        {
+        if let Some(at) = self.view.cut_since(self.era).filter(|at| *at < self.position) {
             return Err(truncated(at));
         }
         self.resync(era);
@@ -351,10 +316,7 @@ impl Walk {
         if let Err(error) = self.reach(target) {
             return self.settle(target, error).map(|()| false);
         }
-        let fills = self
-            .cursor
-            .as_ref()
-            .map_or(0, |cursor| cursor.source.fills());
+        let fills = self.cursor.as_ref().map_or(0, |cursor| cursor.source.fills());
         if self.asked != fills && self.view.is_foreign() {
             self.asked = fills;
             self.view.refresh()?;
@@ -363,19 +325,14 @@ impl Walk {
     }
 
     fn refuse_lost(&self, target: u64) -> Result<()> {
-        let lost = self
-            .snapshot
-            .losses
-            .iter()
-            .find(|(first, last)| (*first..=*last).contains(&target));
+        let lost =
+            self.snapshot.losses.iter().find(|(first, last)| (*first..=*last).contains(&target));
         lost.map_or(Ok(()), |(first, last)| Err(fault::lost(*first, *last)))
     }
 
     fn reach(&mut self, target: u64) -> Result<()> {
-        let Some((held, cursor)) = self
-            .cursor
-            .as_mut()
-            .and_then(|cursor| Some((cursor.held?, cursor)))
+        let Some((held, cursor)) =
+            self.cursor.as_mut().and_then(|cursor| Some((cursor.held?, cursor)))
         else {
             return self.locate(target);
         };
@@ -442,10 +399,7 @@ impl Walk {
             };
             let segment = Arc::clone(segment);
             self.enter(segment)?;
-            end = self
-                .cursor
-                .as_ref()
-                .map_or(Ok(0), |cursor| cursor.segment.end())?;
+            end = self.cursor.as_ref().map_or(Ok(0), |cursor| cursor.segment.end())?;
         }
         let Some(cursor) = &mut self.cursor else {
             return Err(fault::restless());
@@ -464,12 +418,7 @@ impl Walk {
             return Err(fault::misplaced(segment, offset, target, found));
         }
         let (header, count) = (record.header, record.count);
-        cursor.held = Some(Held {
-            offset,
-            header,
-            count,
-            fill: cursor.source.fills(),
-        });
+        cursor.held = Some(Held { offset, header, count, fill: cursor.source.fills() });
         Ok(())
     }
 
@@ -486,12 +435,7 @@ impl Walk {
             None => {
                 let file = Arc::clone(&segment.opened()?.file);
                 let source = RecordSource::new(Arc::clone(&file), ONE_RECORD);
-                self.cursor = Some(Cursor {
-                    segment,
-                    source,
-                    held: None,
-                    ahead: ONE_RECORD,
-                });
+                self.cursor = Some(Cursor { segment, source, held: None, ahead: ONE_RECORD });
                 file
             }
         };
@@ -533,10 +477,7 @@ impl Walk {
         }
         // The segment that the error is about: if it is not the one in the newest list, look again there.
         let about = |list: &Snapshot| {
-            list.segments
-                .iter()
-                .find(|s| Some(s.path.as_path()) == error.file())
-                .map(Arc::clone)
+            list.segments.iter().find(|s| Some(s.path.as_path()) == error.file()).map(Arc::clone)
         };
         let listed = match (about(&self.snapshot), about(&newest)) {
             (Some(old), Some(new)) => Arc::ptr_eq(&old, &new),
