@@ -11,7 +11,7 @@ mod mark;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::file::{Found, ManifestFile};
+pub(crate) use self::file::{Found, ManifestFile, find};
 pub(crate) use self::mark::Mark;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -31,12 +31,7 @@ mod tests {
     use super::*;
 
     fn epochs(list: &[(u64, u128)]) -> Vec<Epoch> {
-        list.iter()
-            .map(|(first_seq, id)| Epoch {
-                first_seq: *first_seq,
-                id: *id,
-            })
-            .collect()
+        list.iter().map(|(first_seq, id)| Epoch { first_seq: *first_seq, id: *id }).collect()
     }
 
     #[test]
@@ -47,26 +42,10 @@ mod tests {
         assert_eq!(cut(&[(50, 11), (90, 12)]), None, "dropped in front");
         assert_eq!(cut(&[(1, 11), (90, 12)]), None, "merged in front");
         assert_eq!(cut(&[(1, 12)]), None, "merged down to one");
-        assert_eq!(
-            cut(&[(1, 10), (50, 11), (90, 12), (120, 13)]),
-            Some(120),
-            "opened again"
-        );
-        assert_eq!(
-            cut(&[(1, 10), (50, 11), (90, 13)]),
-            Some(90),
-            "one without entries replaced"
-        );
-        assert_eq!(
-            cut(&[(1, 10), (50, 11), (70, 13)]),
-            Some(70),
-            "cut in the second"
-        );
-        assert_eq!(
-            cut(&[(1, 10), (20, 13), (60, 14)]),
-            Some(20),
-            "cut in the first"
-        );
+        assert_eq!(cut(&[(1, 10), (50, 11), (90, 12), (120, 13)]), Some(120), "opened again");
+        assert_eq!(cut(&[(1, 10), (50, 11), (90, 13)]), Some(90), "one without entries replaced");
+        assert_eq!(cut(&[(1, 10), (50, 11), (70, 13)]), Some(70), "cut in the second");
+        assert_eq!(cut(&[(1, 10), (20, 13), (60, 14)]), Some(20), "cut in the first");
         assert_eq!(cut(&[(7, 99)]), Some(7), "nothing known is left");
     }
 }

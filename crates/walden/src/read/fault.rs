@@ -8,10 +8,7 @@ use crate::segment::Segment;
 
 /// What stands at `offset` is not the record with seq id `expected`.
 pub(super) fn damage(segment: &Segment, offset: u64, expected: u64, what: &str) -> Error {
-    segment
-        .corrupt(offset, what)
-        .seq_at(expected)
-        .advice(verify(&segment.path))
+    segment.corrupt(offset, what).seq_at(expected).advice(verify(&segment.path))
 }
 
 /// A sound record, but not the one that must follow.
@@ -53,10 +50,7 @@ pub(super) fn unsound(
 
 /// The segment's file is not there, and nothing says that it was removed.
 pub(super) fn missing(path: &Path, expected: u64) -> Error {
-    Error::corrupt("the segment's file is missing")
-        .path(path)
-        .seq_at(expected)
-        .advice(verify(path))
+    Error::corrupt("the segment's file is missing").path(path).seq_at(expected).advice(verify(path))
 }
 
 /// A sound record with a codec that is not compiled in.
@@ -77,45 +71,28 @@ pub(super) fn compressed(segment: &Segment, offset: u64, seq: u64, codec: u64) -
 }
 
 pub(super) fn removed(seq: u64, first: u64) -> Error {
-    Error::new(
-        ErrorKind::Removed,
-        format!("removed: the log begins at seq id {first}"),
-    )
-    .seq_at(seq)
+    Error::new(ErrorKind::Removed, format!("removed: the log begins at seq id {first}")).seq_at(seq)
 }
 
 pub(super) fn beyond(seq: u64, next: u64) -> Error {
-    Error::new(
-        ErrorKind::BeyondEnd,
-        format!("the log's next seq id is {next}"),
-    )
-    .seq_at(seq)
+    Error::new(ErrorKind::BeyondEnd, format!("the log's next seq id is {next}")).seq_at(seq)
 }
 
 pub(super) fn lost(first: u64, last: u64) -> Error {
     Error::new(ErrorKind::Lost, "given up by `walden repair --accept-loss`")
         .seqs(first, last)
-        .advice(format!(
-            "seek to {} to go on behind it",
-            last.saturating_add(1)
-        ))
+        .advice(format!("seek to {} to go on behind it", last.saturating_add(1)))
 }
 
 /// The log did not hold still.
 pub(super) fn restless() -> Error {
-    Error::new(
-        ErrorKind::Busy,
-        "the log changed again and again while it was read; try again",
-    )
+    Error::new(ErrorKind::Busy, "the log changed again and again while it was read; try again")
 }
 
 /// Advice to look at the folder that `path` lies in.
 pub(super) fn verify(path: &Path) -> String {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    format!(
-        "run `walden verify {}`",
-        quoted(dir.unwrap_or(Path::new(".")))
-    )
+    format!("run `walden verify {}`", quoted(dir.unwrap_or(Path::new("."))))
 }
 
 /// A path as a shell's argument.
@@ -135,14 +112,8 @@ mod tests {
 
     #[test]
     fn advice_can_be_pasted_into_a_shell() {
-        assert_eq!(
-            verify(Path::new("log/a-0000.wal")),
-            "run `walden verify log`"
-        );
+        assert_eq!(verify(Path::new("log/a-0000.wal")), "run `walden verify log`");
         assert_eq!(verify(Path::new("a-0000.wal")), "run `walden verify .`");
-        assert_eq!(
-            verify(Path::new("my log's/a.wal")),
-            r"run `walden verify 'my log'\''s'`"
-        );
+        assert_eq!(verify(Path::new("my log's/a.wal")), r"run `walden verify 'my log'\''s'`");
     }
 }

@@ -173,8 +173,7 @@ impl Follower {
     fn wait(&mut self, timeout: Option<Duration>) {
         let (level, target, era) = (self.walk.level(), self.target(), self.walk.era());
         let Some(watermark) = self.walk.view().watermark() else {
-            self.parker
-                .park_timeout(timeout.map_or(self.pause, |left| left.min(self.pause)));
+            self.parker.park_timeout(timeout.map_or(self.pause, |left| left.min(self.pause)));
             self.pause = (self.pause * 2).min(LONGEST);
             return;
         };
@@ -199,10 +198,7 @@ impl Follower {
         let ticker = match self.ticker.take() {
             Some(ticker) => ticker,
             None => Ticker::start().map_err(|error| {
-                Error::new(
-                    ErrorKind::Io,
-                    format!("cannot start a thread to wake by: {error}"),
-                )
+                Error::new(ErrorKind::Io, format!("cannot start a thread to wake by: {error}"))
             })?,
         };
         self.ticker.insert(ticker).wake_after(self.pause, waker);

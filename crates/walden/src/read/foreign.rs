@@ -51,24 +51,13 @@ impl Foreign {
     /// `NotFound`; whatever looking gives.
     pub(super) fn open(names: Names, storage: Arc<dyn Storage>) -> Result<Self> {
         let survey = Survey::new(names.clone(), Arc::clone(&storage));
-        let snapshot = Snapshot {
-            log_id: 0,
-            segments: Vec::new(),
-            first_seq: 0,
-            losses: Vec::new(),
-        };
-        let shared = Shared {
-            snapshot: Arc::new(snapshot),
-            cuts: Vec::new(),
-        };
+        let snapshot =
+            Snapshot { log_id: 0, segments: Vec::new(), first_seq: 0, losses: Vec::new() };
+        let shared = Shared { snapshot: Arc::new(snapshot), cuts: Vec::new() };
         let foreign = Self {
             names,
             storage,
-            work: Mutex::new(Work {
-                survey,
-                manifest: None,
-                looked: false,
-            }),
+            work: Mutex::new(Work { survey, manifest: None, looked: false }),
             shared: Mutex::new(shared),
             era: AtomicU64::new(0),
             first: AtomicU64::new(0),
@@ -116,16 +105,7 @@ impl Foreign {
         let log_id = found.manifest.log_id;
         work.manifest = Some(found.manifest);
         work.looked = true;
-        self.publish(
-            cut,
-            reach,
-            Snapshot {
-                log_id,
-                segments,
-                first_seq: reach.first,
-                losses,
-            },
-        );
+        self.publish(cut, reach, Snapshot { log_id, segments, first_seq: reach.first, losses });
         Ok(true)
     }
 
@@ -154,12 +134,7 @@ impl Foreign {
         work.looked = true;
         let segments = work.survey.segments.values().cloned().collect();
         let first_seq = reach.first;
-        let snapshot = Snapshot {
-            log_id: 0,
-            segments,
-            first_seq,
-            losses: Vec::new(),
-        };
+        let snapshot = Snapshot { log_id: 0, segments, first_seq, losses: Vec::new() };
         self.publish(None, reach, snapshot);
         Ok(true)
     }
@@ -173,22 +148,18 @@ impl Foreign {
         if !still {
             return Ok(false);
         }
-        Err(
-            Error::corrupt("the manifest is older than the log beside it")
-                .path(&self.names.manifest())
-                .advice("was it restored from a copy? nothing was changed; see `walden repair`"),
-        )
+        Err(Error::corrupt("the manifest is older than the log beside it")
+            .path(&self.names.manifest())
+            .advice("was it restored from a copy? nothing was changed; see `walden repair`"))
     }
 
     /// The first seq id that was cut since the last look, among those that were given to readers.
     fn cut(&self, work: &Work, manifest: &Manifest) -> Result<Option<u64>> {
         let cut = match &work.manifest {
             Some(old) if old.log_id != manifest.log_id => {
-                return Err(
-                    Error::corrupt("another log has taken the place of the one opened")
-                        .path(&self.names.manifest())
-                        .advice("open it anew"),
-                );
+                return Err(Error::corrupt("another log has taken the place of the one opened")
+                    .path(&self.names.manifest())
+                    .advice("open it anew"));
             }
             Some(old) => cut_between(&old.epochs, &manifest.epochs),
             // It was a Go log, and was adopted: its entries are older than the newest epoch.
@@ -275,11 +246,7 @@ impl View for Foreign {
             return None;
         }
         let shared = self.shared.lock();
-        shared
-            .cuts
-            .iter()
-            .find(|(began, _)| *began > era)
-            .map(|(_, at)| *at)
+        shared.cuts.iter().find(|(began, _)| *began > era).map(|(_, at)| *at)
     }
 
     fn watermark(&self) -> Option<&Watermark> {

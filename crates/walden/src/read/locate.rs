@@ -47,15 +47,11 @@ impl Walk {
         self.snapshot = self.view().snapshot();
         let snapshot = Arc::clone(&self.snapshot);
         let Place { last, next } = place(&snapshot.segments, target);
-        self.slow_down();
+        if let Some(cursor) = &mut self.cursor {
+            cursor.slow_down();
+        }
         let behind = last.map_or(0, |last| last + 1);
-        for segment in snapshot
-            .segments
-            .get(behind..next)
-            .unwrap_or_default()
-            .iter()
-            .rev()
-        {
+        for segment in snapshot.segments.get(behind..next).unwrap_or_default().iter().rev() {
             if self.enter_by_index(segment, target) {
                 return self.walk_to(target);
             }
@@ -71,7 +67,7 @@ impl Walk {
         // Nothing that is known begins before it: what is there must tell why.
         let Some(segment) = snapshot.segments.iter().find(|s| !matches!(s.end(), Ok(0))) else {
             return Err(
-                Error::corrupt("the log has no segment for an entry that it has").seq_at(target),
+                Error::corrupt("the log has no segment for an entry that it has").seq_at(target)
             );
         };
         self.enter(Arc::clone(segment))?;

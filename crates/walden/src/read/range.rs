@@ -67,9 +67,9 @@ pub(crate) fn range(view: &Arc<dyn View>, bounds: &impl RangeBounds<u64>) -> Res
     let (first, next) = (view.first_seq(), view.end(Level::Written));
     let start = match bounds.start_bound() {
         Bound::Included(start) => *start,
-        Bound::Excluded(before) => before
-            .checked_add(1)
-            .ok_or_else(|| fault::beyond(*before, next))?,
+        Bound::Excluded(before) => {
+            before.checked_add(1).ok_or_else(|| fault::beyond(*before, next))?
+        }
         Bound::Unbounded => first,
     };
     if start < first {
@@ -79,12 +79,7 @@ pub(crate) fn range(view: &Arc<dyn View>, bounds: &impl RangeBounds<u64>) -> Res
         return Err(fault::beyond(start, next));
     }
     let front = Walk::new(Arc::clone(view), start);
-    Ok(Entries {
-        front,
-        back: None,
-        end: wanted.min(next),
-        era,
-    })
+    Ok(Entries { front, back: None, end: wanted.min(next), era })
 }
 
 /// An iterator over a range of entries, from both ends.
@@ -127,19 +122,14 @@ impl Entries {
         if !there {
             return Err(truncated(seq));
         }
-        Ok(Entry::new(
-            seq,
-            self.front.share(seq, seq.saturating_add(1))?,
-        ))
+        Ok(Entry::new(seq, self.front.share(seq, seq.saturating_add(1))?))
     }
 
     fn take_back(&mut self) -> Result<Entry> {
         let end = self.end;
         let seq = end.saturating_sub(1);
         let view = self.front.view();
-        let back = self
-            .back
-            .get_or_insert_with(|| Walk::new(Arc::clone(view), end));
+        let back = self.back.get_or_insert_with(|| Walk::new(Arc::clone(view), end));
         let there = back.backward()?;
         let first = view.first_seq();
         self.same_history(seq)?;

@@ -28,9 +28,7 @@ impl Reader {
     /// Begins at the first entry.
     pub(crate) fn new(view: Arc<dyn View>) -> Self {
         let first = view.first_seq();
-        Self {
-            walk: Walk::new(view, first),
-        }
+        Self { walk: Walk::new(view, first) }
     }
 
     /// Begins at `seq`.

@@ -32,9 +32,7 @@ impl Ticker {
     pub(super) fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("walden-follow".to_owned())
-            .spawn(move || run(&own))?;
+        std::thread::Builder::new().name("walden-follow".to_owned()).spawn(move || run(&own))?;
         Ok(Self { shared })
     }
 

@@ -80,7 +80,7 @@ impl Segment {
     /// The new active segment of a cut in progress, as long as it bears the name of one made ready: the
     /// entries of a batch that survive the cut are in it.
     pub(crate) fn prepared(names: &Names, ordinal: u64, files: Arc<FileCache>) -> Self {
-        let segment = Self::open(names, ordinal, files, None, 0, Index::default());
+        let segment = Self::open(names, ordinal, files, None, 0, Some(Index::default()));
         Self { path: names.next(ordinal), ..segment }
     }
 
