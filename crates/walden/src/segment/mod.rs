@@ -124,12 +124,8 @@ impl Segment {
                     .len()
                     .map_err(|error| Error::io("tell the length", &self.path, error))?;
                 // A cut that came meanwhile knows better.
-                let set = self.end.compare_exchange(
-                    UNKNOWN,
-                    len,
-                    Ordering::AcqRel,
-                    Ordering::Acquire,
-                );
+                let set =
+                    self.end.compare_exchange(UNKNOWN, len, Ordering::AcqRel, Ordering::Acquire);
                 Ok(set.map_or_else(|newer| newer, |_| len))
             }
             end => Ok(end),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::appender::{Appender, Content, State};
+use super::appender::{Appender, Content, Need, State};
 use super::ticket::Ticket;
 use crate::config::{BatchFormat, SyncStrategy};
 use crate::error::{Error, ErrorKind, Result};
@@ -154,6 +154,7 @@ impl Log {
     /// The append lock, with everything a record of `len` bytes needs.
     fn room_for(&self, len: u64, own_turn: bool) -> Result<MutexGuard<'_, Appender>> {
         let mut appender = self.appender.lock();
+        let mut waited = false;
         loop {
             if let Some(cause) = self.latch.cause() {
                 return Err(cause.clone());
@@ -172,7 +173,13 @@ impl Log {
             }
             match appender.need(len, self.settings.segment_size, own_turn) {
                 None => return Ok(appender),
-                Some(need) => appender = self.make_room(need, appender)?,
+                Some(need) => {
+                    if matches!(need, Need::Next | Need::Seal) && !waited {
+                        waited = true;
+                        Counters::add(&self.counters.rotation_waits, 1);
+                    }
+                    appender = self.make_room(need, appender)?;
+                }
             }
         }
     }
@@ -241,7 +248,7 @@ impl Log {
 
     fn take_turn(&self) -> Result<()> {
         let mut appender = self.appender.lock();
-        while appender.turn {
+        while appender.turn || matches!(appender.state, State::Cutting) {
             if let Some(cause) = self.latch.cause() {
                 return Err(cause.clone());
             }

@@ -1,0 +1,32 @@
+//! The commands, one file each.
+
+mod append;
+mod cat;
+mod get;
+mod tail;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::exit::{Code, Failure};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Append(append::Append),
+    Cat(cat::Cat),
+    Tail(tail::Tail),
+    Get(get::Get),
+}
+
+impl Command {
+    /// # Errors
+    /// What went wrong; the failure knows the code to end with.
+    pub(crate) fn run(self, context: &Context) -> Result<Code, Failure> {
+        match self {
+            Self::Append(command) => command.run(context),
+            Self::Cat(command) => command.run(context),
+            Self::Tail(command) => command.run(context),
+            Self::Get(command) => command.run(context),
+        }
+    }
+}
