@@ -5,7 +5,7 @@ use std::ops::RangeBounds;
 use std::path::Path;
 
 use super::foreign::Foreign;
-use super::{Entries, Follower, Reader, range, survey};
+use super::{Entries, Follower, Reader, range};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::Names;
@@ -131,7 +131,6 @@ impl LogReader {
     /// # Errors
     /// `Removed` where a given start lies below the first seq id, `BeyondEnd` where it lies above the next
     /// one; `Corrupt`, `Io`.
-    #[expect(clippy::needless_pass_by_value, reason = "written as `log.range(5..)`")]
     pub fn range(&self, bounds: impl RangeBounds<u64>) -> Result<Entries> {
         range::range(&self.view, &bounds)
     }
