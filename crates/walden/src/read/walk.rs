@@ -116,7 +116,8 @@ impl Walk {
                     return Ok(false);
                 }
             }
-            if self.hold(self.position)? && !self.moved()? {
+            let there = self.hold(self.position)?;
+            if !self.moved()? && there {
                 return Ok(true);
             }
         }
@@ -136,8 +137,8 @@ impl Walk {
                 }
                 return Ok(false);
             };
-            let there = self.hold(target)? && !self.moved()?;
-            if there && target >= self.view.first_seq() {
+            let there = self.hold(target)?;
+            if !self.moved()? && there && target >= self.view.first_seq() {
                 return Ok(true);
             }
         }
