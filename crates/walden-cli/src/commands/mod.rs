@@ -3,7 +3,10 @@
 mod append;
 mod cat;
 mod get;
+mod plan;
+mod retain;
 mod tail;
+mod truncate;
 
 use clap::Subcommand;
 
@@ -16,6 +19,8 @@ pub(crate) enum Command {
     Cat(cat::Cat),
     Tail(tail::Tail),
     Get(get::Get),
+    Truncate(truncate::Truncate),
+    Retain(retain::Retain),
 }
 
 impl Command {
@@ -27,6 +32,8 @@ impl Command {
             Self::Cat(command) => command.run(context),
             Self::Tail(command) => command.run(context),
             Self::Get(command) => command.run(context),
+            Self::Truncate(command) => command.run(context),
+            Self::Retain(command) => command.run(context),
         }
     }
 }

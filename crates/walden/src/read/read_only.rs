@@ -9,6 +9,7 @@ use super::{Entries, Follower, Reader, range};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::Names;
+use crate::segments::{self, SegmentInfo};
 use crate::snapshot::View;
 use crate::storage::{OsStorage, Storage};
 use crate::sync::Arc;
@@ -155,6 +156,14 @@ impl LogReader {
     /// `Removed`, `BeyondEnd`.
     pub fn follow(&self, from: u64) -> Result<Follower> {
         Follower::new(Arc::clone(&self.view), from)
+    }
+
+    /// The live segments, oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
+        segments::list(&*self.view)
     }
 }
 
