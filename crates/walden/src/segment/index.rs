@@ -41,12 +41,11 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Whether a record that holds `seqs` gets at least one entry, so that its time is wanted.
-    pub(crate) fn wants(&self, next_seq: u64) -> bool {
-        self.first_seq == 0 || next_seq > self.due()
-    }
-
-    fn due(&self) -> u64 {
+    /// The seq id from which on the next entry is wanted; 0 in an empty index.
+    pub(crate) fn due(&self) -> u64 {
+        if self.first_seq == 0 {
+            return 0;
+        }
         self.first_seq + num::size(self.entries.len()) * EVERY
     }
 
