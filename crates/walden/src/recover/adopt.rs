@@ -1,7 +1,8 @@
 //! Logs without a manifest: new ones, and the Go library's.
 
 use super::folder::Folder;
-use super::scan::{Candidate, borders};
+use super::judge::judge;
+use super::scan::{Candidate, borders, scan};
 use crate::error::{Error, Result};
 use crate::manifest::{Epoch, Manifest, ManifestFile};
 use crate::segment::Names;
@@ -69,13 +70,17 @@ pub(crate) fn create(storage: &dyn Storage, clock: &dyn Clock, names: &Names) ->
 /// Makes the manifest of a Go log: all but its last segment count as sealed, as Go syncs a segment before
 /// it makes the next. It says of no byte in the last one that it was durable.
 ///
+/// The last segment is read and judged first: a log that is refused has no manifest afterwards.
+///
 /// # Errors
-/// `Corrupt` where the complete segments don't fit together.
+/// `Corrupt` where the complete segments don't fit together, or the last one is damaged; `TornTail`,
+/// `Unsupported`.
 pub(crate) fn adopt(
     storage: &dyn Storage,
     clock: &dyn Clock,
     names: &Names,
     folder: &Folder,
+    strict: bool,
 ) -> Result<()> {
     let Some((last, complete)) = folder.segments.split_last() else {
         return create(storage, clock, names);
@@ -85,10 +90,16 @@ pub(crate) fn adopt(
         Some(next) => next,
         None => first_of_last(storage, names, *last)?,
     };
-    // The names were made by another program, which may not have synced them.
-    sync_dir(storage, names)?;
     let first_seq = chain.first_seq.unwrap_or(begins);
     let manifest = first_manifest(clock, names, &folder.segments, first_seq, begins)?;
+    let candidate = Candidate::open(storage, names, *last, Access::Read)?;
+    let scan = scan(vec![candidate], manifest.open_place(), None)?;
+    judge(&scan, None, &manifest, strict, names)?;
+    if scan.flagged {
+        return Err(super::lost(names, "a segment holds batches or compressed records"));
+    }
+    // The names were made by another program, which may not have synced them.
+    sync_dir(storage, names)?;
     ManifestFile::create(storage, names, &manifest)
 }
 

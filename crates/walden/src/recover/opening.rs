@@ -1,11 +1,12 @@
 //! The steps of opening, in their order.
 
 use super::folder::Folder;
+use super::judge::judge;
 use super::scan::{self, Candidate, Scan, scan};
 use super::tail::{active_after_cut, complete, cut_tail, describe};
-use super::verdict::{Facts, Verdict};
+use super::verdict::Verdict;
 use super::{Active, MAX_OPEN, Origin, Pending, Recovery, WriterLock, chain};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::manifest::{Found, Place};
 use crate::num;
@@ -202,20 +203,7 @@ impl Opening {
     }
 
     fn decide(&mut self, sealed: Vec<u64>, scan: Scan, zone: Option<Place>) -> Result<Outcome> {
-        let facts = Facts {
-            marked: zone.is_some(),
-            damaged_before: scan.damage.is_some(),
-            stop: scan.stop,
-            later: scan.later,
-            rest: scan.rest,
-            below_lowest: scan.next_seq < self.keeper.manifest.lowest_next,
-            strict: self.strict,
-        };
-        let verdict = facts.verdict();
-        match verdict {
-            Verdict::GoOn | Verdict::CutTail => {}
-            refused => return Err(self.refusal(refused, &scan, facts)),
-        }
+        let verdict = judge(&scan, zone, &self.keeper.manifest, self.strict, &self.keeper.names)?;
         if self.report.origin == Origin::Adopted && zone.is_none() && scan.flagged {
             return Err(Error::corrupt("the manifest is missing: a segment holds batches")
                 .path(&self.keeper.names.manifest()));
@@ -226,32 +214,6 @@ impl Opening {
             return self.cut_tail(sealed, scan);
         }
         self.go_on(sealed, scan, zone)
-    }
-
-    fn refusal(&self, verdict: Verdict, scan: &Scan, facts: Facts) -> Error {
-        let at = scan.damage.as_ref().or(scan.stopped_at.as_ref());
-        if let (Verdict::Damage, true, None) = (verdict, facts.below_lowest, &scan.damage) {
-            let lowest = self.keeper.manifest.lowest_next;
-            return Error::corrupt("entries that were durable are missing at the end of the log")
-                .path(self.keeper.names.dir())
-                .seqs(scan.next_seq, lowest - 1);
-        }
-        let Some(at) = at else { return Error::corrupt("the log is damaged") };
-        match verdict {
-            Verdict::RefuseNewer => Error::new(ErrorKind::Unsupported, at.what.clone())
-                .path(&at.path)
-                .offset_at(at.offset)
-                .seq_at(at.expected)
-                .advice("use a newer walden"),
-            Verdict::RefuseTorn => Error::new(
-                ErrorKind::TornTail,
-                format!("a torn tail, which RecoveryMode::Strict does not cut: {}", at.what),
-            )
-            .path(&at.path)
-            .offset_at(at.offset)
-            .seq_at(at.expected),
-            _ => at.error(),
-        }
     }
 
     /// A log that ends where the mark says is not read, but for its last record: by its footer.
