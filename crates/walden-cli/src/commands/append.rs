@@ -38,7 +38,7 @@ pub(crate) struct Append {
     /// The log's folder
     dir: PathBuf,
 
-    /// What a record has survived before more is read
+    /// What a group of records has survived before the next group is appended
     #[arg(long, value_enum, default_value_t = Sync::Always, value_name = "WHEN")]
     sync: Sync,
 
