@@ -1,5 +1,6 @@
 //! The steps of opening, in their order.
 
+use super::adopt;
 use super::folder::Folder;
 use super::judge::judge;
 use super::scan::{self, Candidate, Scan, scan};
@@ -124,13 +125,10 @@ impl Opening {
         );
         let first_there = sealed.first().copied();
         let in_front = first_there.is_none_or(|first| first > manifest.first_ordinal);
-        let hole = (manifest.first_ordinal..manifest.open_from)
-            .find(|ordinal| !sealed.contains(ordinal))
-            .unwrap_or(manifest.first_ordinal);
-        let error = Error::corrupt(counted).path(&self.keeper.names.wal(hole));
         if !in_front {
-            return error.advice(format!("nothing was changed; run: walden verify {dir}"));
+            return self.missing_behind(sealed, counted);
         }
+        let error = Error::corrupt(counted).path(&self.keeper.names.wal(manifest.first_ordinal));
         let next = first_there
             .and_then(|ordinal| {
                 let names = &self.keeper.names;
@@ -148,12 +146,42 @@ impl Opening {
         ))
     }
 
+    /// The hole among the sealed segments, by the first and last records of those that are there.
+    fn missing_behind(&self, sealed: &[u64], counted: String) -> Error {
+        let (manifest, keeper) = (&self.keeper.manifest, &self.keeper);
+        let mut next = manifest.first_seq;
+        let mut before = manifest.first_ordinal;
+        for ordinal in sealed {
+            let there = Candidate::open(&*keeper.storage, &keeper.names, *ordinal, Access::Read)
+                .and_then(|candidate| scan::borders(&candidate));
+            match there {
+                Ok(Some((first, _))) if first > next && *ordinal > before => {
+                    return Error::corrupt(counted)
+                        .path(&keeper.names.wal(before))
+                        .seqs(next, first - 1);
+                }
+                Ok(Some((_, behind))) => next = next.max(behind),
+                Ok(None) => {}
+                Err(error) => {
+                    return Error::corrupt(counted)
+                        .path(&keeper.names.wal(before))
+                        .caused_by(&error);
+                }
+            }
+            before = ordinal.saturating_add(1);
+        }
+        let error = Error::corrupt(counted).path(&keeper.names.wal(before));
+        if manifest.open_seq > next { error.seqs(next, manifest.open_seq - 1) } else { error }
+    }
+
     /// Another program wrote on: all but the last segment count as complete, as with a Go log.
     fn adopt_foreign(&mut self, open: &mut Vec<u64>) -> Result<()> {
         let keeper = &mut self.keeper;
         let Some((last, complete)) = open.split_last() else { return Ok(()) };
         let start = keeper.manifest.open_seq;
         let chain = chain(&*keeper.storage, &keeper.names, complete, Some(start))?;
+        let candidate = Candidate::open(&*keeper.storage, &keeper.names, *last, Access::Read)?;
+        adopt::begins(&candidate, chain.next_seq)?;
         keeper.sync_dir()?;
         let mut next = keeper.manifest.clone();
         next.open_from = *last;
