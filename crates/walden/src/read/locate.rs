@@ -47,7 +47,9 @@ impl Walk {
         self.snapshot = self.view().snapshot();
         let snapshot = Arc::clone(&self.snapshot);
         let Place { last, next } = place(&snapshot.segments, target);
-        self.slow_down();
+        if let Some(cursor) = &mut self.cursor {
+            cursor.slow_down();
+        }
         let behind = last.map_or(0, |last| last + 1);
         for segment in snapshot.segments.get(behind..next).unwrap_or_default().iter().rev() {
             if self.enter_by_index(segment, target) {

@@ -1,13 +1,14 @@
 //! Reading: entries in order, in either direction, from anywhere, beside a writer.
 //!
-//! * `walk`: a position, and stepping from record to record; with `locate` (where a seq id lies) and
-//!   `fault` (what to say where something is wrong)
+//! * `walk`: a position, and stepping from record to record; with `cursor` (the record at hand),
+//!   `locate` (where a seq id lies) and `fault` (what to say where something is wrong)
 //! * `reader`, `range`, `follower`: what users hold; with `time` (seeking by append time)
 //! * `read_only`: a log that another process may be writing; with `foreign` (what is known of it), `survey`
 //!   (which segments live), `tail` (where it ends), `epochs` (what was cut)
 //!
 //! Nothing here writes, and nothing takes the append lock.
 
+mod cursor;
 mod epochs;
 mod fault;
 mod follower;

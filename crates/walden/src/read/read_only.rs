@@ -5,10 +5,11 @@ use std::ops::RangeBounds;
 use std::path::Path;
 
 use super::foreign::Foreign;
-use super::{Entries, Follower, Reader, range, survey};
+use super::{Entries, Follower, Reader, range};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::Names;
+use crate::segments::{self, SegmentInfo};
 use crate::snapshot::View;
 use crate::storage::{OsStorage, Storage};
 use crate::sync::Arc;
@@ -104,10 +105,11 @@ impl LogReader {
         (next > self.first_seq()).then(|| next.saturating_sub(1))
     }
 
-    /// Every entry below this seq id is known to be durable.
+    /// The last seq id that is known to be durable. One less than [`first_seq`](Self::first_seq) where none
+    /// is.
     #[must_use]
     pub fn durable_seq(&self) -> u64 {
-        self.view.end(Level::Durable)
+        self.view.end(Level::Durable).saturating_sub(1)
     }
 
     /// Whether there is no entry.
@@ -130,7 +132,6 @@ impl LogReader {
     /// # Errors
     /// `Removed` where a given start lies below the first seq id, `BeyondEnd` where it lies above the next
     /// one; `Corrupt`, `Io`.
-    #[expect(clippy::needless_pass_by_value, reason = "written as `log.range(5..)`")]
     pub fn range(&self, bounds: impl RangeBounds<u64>) -> Result<Entries> {
         range::range(&self.view, &bounds)
     }
@@ -155,6 +156,14 @@ impl LogReader {
     /// `Removed`, `BeyondEnd`.
     pub fn follow(&self, from: u64) -> Result<Follower> {
         Follower::new(Arc::clone(&self.view), from)
+    }
+
+    /// The live segments, oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
+        segments::list(&*self.view)
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Survey {
     storage: Arc<dyn Storage>,
     files: Arc<FileCache>,
     pub(super) segments: BTreeMap<u64, Arc<Segment>>,
+    /// The segment that was taken under the name of one made ready.
+    prepared: Option<u64>,
     tail: Tail,
     /// Without a manifest: what was found behind the sound records, so that it isn't looked for each time.
     verdict: Option<(Tail, u64, bool)>,
@@ -66,7 +68,15 @@ impl Survey {
     pub(super) fn new(names: Names, storage: Arc<dyn Storage>) -> Self {
         let files = Arc::new(FileCache::new(Arc::clone(&storage)));
         let tail = Tail { ordinal: 0, offset: 0, next_seq: 0 };
-        Self { names, storage, files, segments: BTreeMap::new(), tail, verdict: None }
+        Self {
+            names,
+            storage,
+            files,
+            segments: BTreeMap::new(),
+            prepared: None,
+            tail,
+            verdict: None,
+        }
     }
 
     /// Forgets all that a cut may have made untrue.
@@ -123,14 +133,13 @@ impl Survey {
     pub(super) fn look(&mut self, found: &Found, listing: &Listing) -> Result<Reach> {
         let manifest = &found.manifest;
         let mut live = live(manifest, listing);
+        self.list_prepared(manifest, listing, &mut live);
         self.list(&live, manifest.open_from)?;
         let kept = manifest.cut.and_then(|cut| cut.kept);
-        if let Some((ordinal, len)) = kept {
-            if let Some(segment) = self.segments.get(&ordinal) {
-                segment.set_end(len);
-            }
+        let keeper = kept.and_then(|(ordinal, len)| Some((self.segments.get(&ordinal)?, len)));
+        if let Some((segment, len)) = keeper {
+            segment.set_end(len);
         }
-        self.list_prepared(manifest, listing, &mut live);
         if self.tail.ordinal < manifest.open_from || self.tail.next_seq == 0 {
             let Place { ordinal, offset, next_seq } = manifest.open_place();
             self.tail = Tail { ordinal, offset, next_seq };
@@ -154,21 +163,22 @@ impl Survey {
 
     /// Entries of a batch that survive a cut through it lie in a file that has no segment's name yet.
     fn list_prepared(&mut self, manifest: &Manifest, listing: &Listing, live: &mut BTreeSet<u64>) {
-        let ordinal = manifest.active;
-        let named = self.names.wal(ordinal);
-        if self.segments.get(&ordinal).is_some_and(|segment| segment.path != named) {
+        let prepared = manifest.cut.filter(|cut| cut.prepared.is_some()).map(|cut| cut.dead_to);
+        let wanted = prepared
+            .filter(|ordinal| !live.contains(ordinal) && listing.prepared.contains(ordinal));
+        let known = std::mem::replace(&mut self.prepared, wanted);
+        if let Some(ordinal) = known.filter(|known| Some(*known) != wanted) {
+            // It has got its name: it is read again under that.
             self.segments.remove(&ordinal);
             self.files.remove(ordinal);
-            if live.contains(&ordinal) {
-                self.segments.insert(ordinal, self.open(ordinal));
-            }
             self.tail.next_seq = 0;
         }
-        let wanted = manifest.cut.is_some_and(|cut| cut.prepared.is_some());
-        if wanted && !live.contains(&ordinal) && listing.prepared.contains(&ordinal) {
+        if let Some(ordinal) = wanted {
             live.insert(ordinal);
-            let segment = Segment::prepared(&self.names, ordinal, Arc::clone(&self.files));
-            self.segments.insert(ordinal, Arc::new(segment));
+            if known != wanted {
+                let segment = Segment::prepared(&self.names, ordinal, Arc::clone(&self.files));
+                self.segments.insert(ordinal, Arc::new(segment));
+            }
         }
     }
 
@@ -183,6 +193,7 @@ impl Survey {
                 tail = Tail { ordinal: *ordinal, offset: 0, ..tail };
             }
             tail::run(segment, &mut tail, limit(segment)?, false)?;
+            tail::raise_end(segment, tail.offset)?;
             self.tail = tail;
         }
         Ok(())
@@ -191,22 +202,23 @@ impl Survey {
     /// The log was durable up to `place`, and its records are sound only up to the tail. It ends at `place`
     /// all the same: whoever reads that far meets the damage, and whoever seeks behind it what is sound there.
     fn pass_damage(&self, place: &Place) -> Result<()> {
-        let Some(last) = self.segments.get(&place.ordinal) else {
+        let last = self.segments.get(&place.ordinal);
+        let Some(last) = last.filter(|_| place.ordinal >= self.tail.ordinal) else {
             return Err(Error::corrupt("the manifest names a segment that is missing")
                 .path(&self.names.wal(place.ordinal))
                 .advice("was the folder copied while the log was written to? use `walden copy`"));
         };
         for (ordinal, segment) in self.segments.range(self.tail.ordinal..place.ordinal) {
             let len = tail::length(&*segment.opened()?.file, segment)?;
+            let mut own = Tail { ordinal: *ordinal, offset: 0, next_seq: 0 };
             if *ordinal == self.tail.ordinal {
-                segment.set_end(len);
+                own.offset = len;
             } else {
-                let mut own = Tail { ordinal: *ordinal, offset: 0, next_seq: 0 };
                 tail::run(segment, &mut own, len, false)?;
             }
+            tail::raise_end(segment, own.offset)?;
         }
-        last.set_end(place.offset);
-        Ok(())
+        tail::raise_end(last, place.offset)
     }
 
     /// Looks at a log without a manifest, as the Go library leaves one: all but the last segment are complete.
@@ -233,13 +245,11 @@ impl Survey {
             };
             self.verdict = Some((tail, len, damaged));
             self.tail = tail;
-            if damaged {
-                segment.set_end(len);
-            }
+            tail::raise_end(segment, if damaged { len } else { tail.offset })?;
             // The end is hidden: at least the damaged entry was there.
             wrong |= damaged && stop != Stop::End;
         }
-        let written = self.tail.next_seq + u64::from(wrong);
+        let written = self.tail.next_seq.saturating_add(u64::from(wrong));
         let first = self.first_plain()?.unwrap_or(written).min(written);
         Ok(Reach { first, written, durable: written })
     }

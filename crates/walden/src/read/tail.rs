@@ -2,10 +2,9 @@
 
 use std::io;
 
+use super::time::file_time;
 use crate::error::{Error, Result};
-use crate::num;
 use crate::record::{FOOTER_LEN, Fault, HEADER_LEN, Header, OVERHEAD, read_footer};
-use crate::segment::index::micros;
 use crate::segment::source::first_nonzero;
 use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
 use crate::storage::File;
@@ -31,46 +30,55 @@ pub(super) enum Stop {
     Unsound,
 }
 
-/// Follows sound records, one after the other, from `tail` on; the segment's end is raised to where they
-/// end.
+/// Follows sound records, one after the other, from `tail` on.
 ///
 /// # Errors
 /// `Io`; `Corrupt` for a flagged record where none may be.
 pub(super) fn run(segment: &Segment, tail: &mut Tail, limit: u64, plain: bool) -> Result<Stop> {
     let opened = segment.opened()?;
-    // A file's time is not before that of the entries that were read from it.
     let mut source = RecordSource::new(Arc::clone(&opened.file), ONE_RECORD);
-    let time = opened.file.modified().map_or(u64::MAX, micros);
-    let stop = loop {
+    let (mut fills, mut time) = (0, u64::MAX);
+    loop {
         let step = source
             .record_at(tail.offset, limit)
             .map_err(|error| Error::io("read", &segment.path, error).offset_at(tail.offset))?;
-        match step {
+        let (seq, next, len) = match step {
             Step::Record(record)
                 if record.footer_ok && (tail.next_seq == 0 || tail.next_seq == record.seq()) =>
             {
                 if plain && record.header.size != record.header.payload_len() {
                     return Err(no_manifest(segment));
                 }
-                let (offset, seq, next) = (tail.offset, record.seq(), record.next_seq());
-                tail.offset += record.len();
-                tail.next_seq = next;
-                segment.note_first_seq(seq);
-                segment.building(|index| {
-                    if let Some(index) = index {
-                        index.times_from_file = true;
-                        index.add(offset, seq, next, time);
-                    }
-                });
-                source.set_read_ahead(READ_AHEAD);
+                (record.seq(), record.next_seq(), record.len())
             }
-            Step::End => break Stop::End,
-            Step::Unwritten => break Stop::Zeros,
-            Step::Record(_) | Step::Bad(_) => break Stop::Unsound,
+            Step::End => return Ok(Stop::End),
+            Step::Unwritten => return Ok(Stop::Zeros),
+            Step::Record(_) | Step::Bad(_) => return Ok(Stop::Unsound),
+        };
+        if fills != source.fills() {
+            // Asked after they were read, the file's time is not before that of the entries.
+            fills = source.fills();
+            time = opened.file.modified().map_or(u64::MAX, file_time);
+            source.set_read_ahead(READ_AHEAD);
         }
-    };
-    segment.set_end(tail.offset);
-    Ok(stop)
+        segment.note_first_seq(seq);
+        segment.building(|index| {
+            if let Some(index) = index {
+                index.times_from_file = true;
+                index.add(tail.offset, seq, next, time);
+            }
+        });
+        tail.offset += len;
+        tail.next_seq = next;
+    }
+}
+
+/// Raises what readers may look at, never lowers it: others may be reading.
+pub(super) fn raise_end(segment: &Segment, end: u64) -> Result<()> {
+    if segment.end()? < end {
+        segment.set_end(end);
+    }
+    Ok(())
 }
 
 fn no_manifest(segment: &Segment) -> Error {
@@ -132,12 +140,11 @@ fn later_record(file: &Arc<dyn File>, from: u64, end: u64, expected: u64) -> io:
             let footer = RecordSource::new(Arc::clone(file), FOOTER_LEN)
                 .window(footer_at, FOOTER_LEN, end)
                 .map(read_footer)?;
-            // The checksum, and what of the file must be read for it.
-            budget = budget.saturating_sub(header.record_len() + READ_AHEAD.min(end));
-            if budget == 0 {
-                return Ok(true);
-            }
             if footer == Some(header.size) {
+                // The checksum, and what of the file must be read for it.
+                let work = header.record_len() + READ_AHEAD.min(end - at);
+                let Some(left) = budget.checked_sub(work) else { return Ok(true) };
+                budget = left;
                 match source.record_at(at, end)? {
                     Step::Record(_) | Step::Bad(Fault::Newer) => return Ok(true),
                     Step::End | Step::Unwritten | Step::Bad(_) => {}
@@ -170,6 +177,5 @@ pub(super) fn after(segment: &Segment) -> Result<Option<(u64, bool)>> {
     }
     let mut tail = Tail { ordinal: segment.ordinal, offset: 0, next_seq: 0 };
     run(segment, &mut tail, end, true)?;
-    segment.set_end(end);
-    Ok((num::index(tail.next_seq) > 0).then_some((tail.next_seq, true)))
+    Ok((tail.next_seq > 0).then_some((tail.next_seq, true)))
 }

@@ -25,7 +25,7 @@ pub(super) fn first_since(view: &dyn View, time: SystemTime) -> u64 {
     let seq = own
         .or_else(|| behind(segments.get(at.checked_sub(1)?)?, snapshot.log_id, time))
         .or_else(|| segments.get(at)?.first_seq().ok()?)
-        .unwrap_or_else(|| if at == 0 { 0 } else { u64::MAX });
+        .unwrap_or(if at == 0 { 0 } else { u64::MAX });
     seq.clamp(snapshot.first_seq, view.end(Level::Written).max(snapshot.first_seq))
 }
 
@@ -35,7 +35,12 @@ fn latest(segment: &Segment, log_id: u128) -> u64 {
         return last;
     }
     let modified = segment.opened().ok().and_then(|opened| opened.file.modified().ok());
-    modified.and_then(|time| time.checked_add(FILE_TIME_LAG)).map_or(u64::MAX, micros)
+    modified.map_or(u64::MAX, file_time)
+}
+
+/// A file's time as one that no entry in it is behind.
+pub(super) fn file_time(time: SystemTime) -> u64 {
+    time.checked_add(FILE_TIME_LAG).map_or(u64::MAX, micros)
 }
 
 /// The seq id after the last one of this segment that is known to be before `time`.

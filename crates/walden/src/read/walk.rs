@@ -9,112 +9,16 @@
 
 use bytes::Bytes;
 
+use super::cursor::{Cursor, Held};
 use super::fault;
 use crate::error::{Error, Result};
-use crate::record::{HEADER_LEN, Header, Packed};
-use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
+use crate::segment::Segment;
 use crate::snapshot::{Snapshot, View};
 use crate::sync::Arc;
 use crate::watermark::{Level, truncated};
 
 /// How often a step is tried again because the log changed meanwhile.
 const RETRIES: u32 = 64;
-
-/// A proved record in the window of a source.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) offset: u64,
-    header: Header,
-    count: u64,
-    /// The window that it was proved in.
-    fill: u64,
-}
-
-impl Held {
-    pub(super) const fn seq(&self) -> u64 {
-        self.header.seq
-    }
-
-    pub(super) const fn next_seq(&self) -> u64 {
-        self.header.seq.saturating_add(self.count)
-    }
-
-    const fn contains(&self, seq: u64) -> bool {
-        seq >= self.seq() && seq < self.next_seq()
-    }
-
-    pub(super) const fn end(&self) -> u64 {
-        self.offset + self.header.record_len()
-    }
-}
-
-/// A segment being read, and the record at hand.
-#[derive(Debug)]
-pub(super) struct Cursor {
-    pub(super) segment: Arc<Segment>,
-    pub(super) source: RecordSource,
-    pub(super) held: Option<Held>,
-    /// Bytes to be read at once: few after a seek, more the longer reading goes on.
-    ahead: u64,
-}
-
-impl Cursor {
-    /// Reads the record at `offset` and holds it if it is the expected one; `None`: whichever it is.
-    fn take(&mut self, offset: u64, limit: u64, expected: Option<u64>) -> Result<()> {
-        let (segment, named) = (&self.segment, expected.unwrap_or(0));
-        let step = self
-            .source
-            .record_at(offset, limit)
-            .map_err(|error| Error::io("read", &segment.path, error).offset_at(offset))?;
-        let fault = match step {
-            Step::Record(record) if expected.is_none_or(|seq| seq == record.seq()) => {
-                let (header, count) = (record.header, record.count);
-                self.held = Some(Held { offset, header, count, fill: self.source.fills() });
-                return Ok(());
-            }
-            Step::Record(record) => {
-                return Err(fault::misplaced(segment, offset, named, record.seq()));
-            }
-            Step::Unwritten | Step::End => {
-                let what = "zeros stand where a record should be";
-                return Err(fault::damage(segment, offset, named, what));
-            }
-            Step::Bad(fault) => fault,
-        };
-        let header = self.source.held(offset, HEADER_LEN).and_then(Header::parse);
-        Err(fault::unsound(segment, offset, named, fault, header))
-    }
-
-    /// Where in the file the payload of an entry of the held record lies: offset and length.
-    fn payload(&self, seq: u64) -> Result<(u64, u64)> {
-        let segment = &self.segment;
-        let unproved = || fault::damage(segment, 0, seq, "a record is not at hand");
-        let held = self.held.ok_or_else(unproved)?;
-        if held.header.codec() != 0 {
-            return Err(fault::compressed(segment, held.offset, seq, held.header.codec()));
-        }
-        let (start, len) = (held.offset + HEADER_LEN, held.header.payload_len());
-        if !held.header.is_packed() {
-            return Ok((start, len));
-        }
-        let bounds = self
-            .source
-            .held(start, len)
-            .and_then(Packed::proved)
-            .and_then(|batch| batch.bounds(seq.checked_sub(held.seq())?))
-            .ok_or_else(unproved)?;
-        let (from, to) = (crate::num::size(bounds.start), crate::num::size(bounds.end));
-        Ok((start + from, to.checked_sub(from).ok_or_else(unproved)?))
-    }
-
-    /// Reads more at once, since reading goes on and on.
-    fn speed_up(&mut self, fills_before: u64) {
-        if self.source.fills() != fills_before && self.ahead < READ_AHEAD {
-            self.ahead = (self.ahead * 8).min(READ_AHEAD);
-            self.source.set_read_ahead(self.ahead);
-        }
-    }
-}
 
 /// A position in a log.
 #[derive(Debug)]
@@ -131,6 +35,8 @@ pub(crate) struct Walk {
     pub(super) cursor: Option<Cursor>,
     /// The window after which a foreign log was last asked what happened.
     asked: u64,
+    /// Why the last try failed, while there is another.
+    failed: Option<Error>,
 }
 
 impl Walk {
@@ -139,7 +45,7 @@ impl Walk {
         let era = view.era();
         let snapshot = view.snapshot();
         let level = Level::Written;
-        Self { view, level, position, era, end: 0, snapshot, cursor: None, asked: 0 }
+        Self { view, level, position, era, end: 0, snapshot, cursor: None, asked: 0, failed: None }
     }
 
     pub(crate) fn view(&self) -> &Arc<dyn View> {
@@ -210,11 +116,12 @@ impl Walk {
                     return Ok(false);
                 }
             }
-            if self.hold(self.position)? && !self.moved()? {
+            let there = self.hold(self.position)?;
+            if !self.moved()? && there {
                 return Ok(true);
             }
         }
-        Err(fault::restless())
+        Err(self.give_up())
     }
 
     /// Has the entry before the position at hand; false at the beginning. The position stays.
@@ -230,12 +137,12 @@ impl Walk {
                 }
                 return Ok(false);
             };
-            let there = self.hold(target)? && !self.moved()?;
-            if there && target >= self.view.first_seq() {
+            let there = self.hold(target)?;
+            if !self.moved()? && there && target >= self.view.first_seq() {
                 return Ok(true);
             }
         }
-        Err(fault::restless())
+        Err(self.give_up())
     }
 
     /// The payload of the entry at hand, borrowed; the position moves on to `position`.
@@ -295,8 +202,7 @@ impl Walk {
 
     fn drop_held(&mut self) {
         if let Some(cursor) = &mut self.cursor {
-            cursor.held = None;
-            cursor.source.forget();
+            cursor.forget();
         }
     }
 
@@ -306,11 +212,7 @@ impl Walk {
         if !self.snapshot.losses.is_empty() {
             self.refuse_lost(target)?;
         }
-        let held = self.cursor.as_ref().and_then(|cursor| {
-            let held = cursor.held.filter(|held| held.contains(target))?;
-            (held.fill == cursor.source.fills()).then_some(())
-        });
-        if held.is_some() {
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.has(target)) {
             return Ok(true);
         }
         if let Err(error) = self.reach(target) {
@@ -358,9 +260,7 @@ impl Walk {
     /// Holds the record at `offset` of the current segment, or the first one behind it.
     pub(super) fn step_on(&mut self, mut offset: u64, expected: u64) -> Result<()> {
         loop {
-            let Some(cursor) = &mut self.cursor else {
-                return Err(fault::restless());
-            };
+            let Some(cursor) = &mut self.cursor else { return Err(fault::restless()) };
             // Asked after `end` was: so a record that is there lies before it, or in a later segment.
             let limit = cursor.segment.end()?;
             if offset < limit {
@@ -373,7 +273,14 @@ impl Walk {
             let ordinal = cursor.segment.ordinal;
             self.snapshot = self.view.snapshot();
             let segments = &self.snapshot.segments;
-            let next = segments.partition_point(|segment| segment.ordinal <= ordinal);
+            let own = segments.partition_point(|segment| segment.ordinal < ordinal);
+            let again = segments.get(own).filter(|segment| segment.ordinal == ordinal);
+            if let Some(again) = again.filter(|again| !Arc::ptr_eq(again, &cursor.segment)) {
+                // The same file, which has got its name since and gone on under that.
+                self.enter(Arc::clone(again))?;
+                continue;
+            }
+            let next = own + usize::from(again.is_some());
             let Some(segment) = segments.get(next).map(Arc::clone) else {
                 let what = "the log ends before an entry that it has";
                 return Err(fault::damage(&cursor.segment, limit, expected, what));
@@ -386,9 +293,7 @@ impl Walk {
     /// Holds the record that ends at `end` of the current segment, or the last one before it.
     fn step_back(&mut self, mut end: u64, target: u64) -> Result<()> {
         while end == 0 {
-            let Some(cursor) = &self.cursor else {
-                return Err(fault::restless());
-            };
+            let Some(cursor) = &self.cursor else { return Err(fault::restless()) };
             let ordinal = cursor.segment.ordinal;
             self.snapshot = self.view.snapshot();
             let segments = &self.snapshot.segments;
@@ -401,92 +306,50 @@ impl Walk {
             self.enter(segment)?;
             end = self.cursor.as_ref().map_or(Ok(0), |cursor| cursor.segment.end())?;
         }
-        let Some(cursor) = &mut self.cursor else {
-            return Err(fault::restless());
-        };
-        let segment = &cursor.segment;
-        let (offset, step) = cursor
-            .source
-            .record_before(end)
-            .map_err(|error| Error::io("read", &segment.path, error))?;
-        let Step::Record(record) = step else {
-            // A footer that leads nowhere: the entry may be proved all the same, coming from the front.
-            return self.locate(target);
-        };
-        if record.next_seq() != target.saturating_add(1) {
-            let found = record.next_seq().saturating_sub(1);
-            return Err(fault::misplaced(segment, offset, target, found));
+        let Some(cursor) = &mut self.cursor else { return Err(fault::restless()) };
+        if cursor.take_before(end, target)? {
+            return Ok(());
         }
-        let (header, count) = (record.header, record.count);
-        cursor.held = Some(Held { offset, header, count, fill: cursor.source.fills() });
-        Ok(())
+        // A footer that leads nowhere: the entry may be proved all the same, coming from the front.
+        self.locate(target)
     }
 
     /// Goes to the beginning of another segment.
     pub(super) fn enter(&mut self, segment: Arc<Segment>) -> Result<()> {
-        let file = match &mut self.cursor {
-            Some(cursor) => {
-                // Whatever happens now, what was held is not in the segment to come.
-                cursor.held = None;
-                cursor.segment = Arc::clone(&segment);
-                cursor.source.forget();
-                Arc::clone(&segment.opened()?.file)
-            }
+        match &mut self.cursor {
+            Some(cursor) => cursor.enter(segment),
             None => {
-                let file = Arc::clone(&segment.opened()?.file);
-                let source = RecordSource::new(Arc::clone(&file), ONE_RECORD);
-                self.cursor = Some(Cursor { segment, source, held: None, ahead: ONE_RECORD });
-                file
+                self.cursor = Some(Cursor::new(segment)?);
+                Ok(())
             }
-        };
-        if let Some(cursor) = &mut self.cursor {
-            cursor.source.switch(file);
-        }
-        Ok(())
-    }
-
-    /// Begins to read few bytes at once, for a jump.
-    pub(super) fn slow_down(&mut self) {
-        if let Some(cursor) = &mut self.cursor {
-            cursor.ahead = ONE_RECORD;
-            cursor.source.set_read_ahead(ONE_RECORD);
         }
     }
 
     /// Holds whatever record is at `offset`; that it belongs there is for the caller to see.
     pub(super) fn take(&mut self, offset: u64, expected: Option<u64>) -> Result<Option<Held>> {
-        let Some(cursor) = &mut self.cursor else {
-            return Err(fault::restless());
-        };
+        let Some(cursor) = &mut self.cursor else { return Err(fault::restless()) };
         let limit = cursor.segment.end()?;
         cursor.take(offset, limit, expected)?;
         Ok(cursor.held)
     }
 
-    /// What to make of a failed read: `Ok` if the log changed meanwhile and it is to be tried again.
+    /// What to make of a failed read. If the log changed meanwhile, it is to be tried again, from a fresh
+    /// start; else it is what it looks like.
     fn settle(&mut self, target: u64, error: Error) -> Result<()> {
         if self.view.is_foreign() {
             self.view.refresh()?;
         }
         if self.view.era() != self.era {
-            return Ok(());
+            return self.fail_later(error);
         }
         let newest = self.view.snapshot();
         if target < newest.first_seq {
             return Err(fault::removed(target, newest.first_seq));
         }
-        // The segment that the error is about: if it is not the one in the newest list, look again there.
-        let about = |list: &Snapshot| {
-            list.segments.iter().find(|s| Some(s.path.as_path()) == error.file()).map(Arc::clone)
-        };
-        let listed = match (about(&self.snapshot), about(&newest)) {
-            (Some(old), Some(new)) => Arc::ptr_eq(&old, &new),
-            _ => Arc::ptr_eq(&newest, &self.snapshot),
-        };
-        self.snapshot = newest;
-        if !listed {
+        if !Arc::ptr_eq(&newest, &self.snapshot) {
+            self.snapshot = newest;
             self.drop_held();
-            return Ok(());
+            return self.fail_later(error);
         }
         match error.file() {
             Some(path) if error.io_kind() == Some(std::io::ErrorKind::NotFound) => {
@@ -494,5 +357,15 @@ impl Walk {
             }
             _ => Err(error),
         }
+    }
+
+    /// Keeps the error, in case trying again and again comes to nothing.
+    fn fail_later(&mut self, error: Error) -> Result<()> {
+        self.failed = Some(error);
+        Ok(())
+    }
+
+    fn give_up(&mut self) -> Error {
+        self.failed.take().unwrap_or_else(fault::restless)
     }
 }

@@ -13,7 +13,7 @@ use crate::storage::File;
 use crate::sync::Arc;
 
 /// Buffers above this size are not kept for the next time.
-const KEEP_BUFFER: usize = 1 << 20;
+const KEEP_BUFFER: usize = 4 << 20;
 
 /// Encoded records that wait to be written: contiguous bytes of one segment.
 #[derive(Debug)]
