@@ -12,9 +12,13 @@
 )]
 
 mod doubt;
+mod flags;
 mod flips;
+mod forged;
+mod index;
 mod logs;
 mod manifest;
 mod record;
 mod segments;
+mod stale;
 mod truncated;

@@ -19,7 +19,7 @@ fn the_last_segment_of_a_closed_log() {
         damage_at(Some(&error), &wal(2), len, places[0].seq);
         // A reader gives what is there, then says where something is missing.
         let (found, error) = drain(reader(&disk).unwrap().range(..).unwrap());
-        let whole = places.iter().filter(|place| place.end <= len).last();
+        let whole = places.iter().filter(|place| place.end <= len).next_back();
         let next = whole.map_or(places[0].seq, |place| place.next);
         assert!(found == below(&made.entries, next), "{len} bytes: {:?}", found.last());
         let error = error.unwrap();
@@ -73,7 +73,7 @@ fn the_last_segment_of_a_go_log() {
     let places = places(&bytes);
     for len in 0..=bytes.len() {
         let disk = with(&made.disk, &wal(2), &bytes[..len]);
-        let stay = places.iter().filter(|place| place.end <= len).last();
+        let stay = places.iter().filter(|place| place.end <= len).next_back();
         let (end, next) = stay.map_or((0, places[0].seq), |place| (place.end, place.next));
         let expected = below(&made.entries, next);
         let (found, error) = drain(reader(&disk).unwrap().range(..).unwrap());
@@ -106,7 +106,7 @@ fn sealed_segments() {
         for len in 0..bytes.len() {
             let disk = with(&made.disk, &wal(ordinal), &bytes[..len]);
             let log = open(&disk).unwrap();
-            let stay = places.iter().filter(|place| place.end <= len).last();
+            let stay = places.iter().filter(|place| place.end <= len).next_back();
             let next = stay.map_or(places[0].seq, |place| place.next);
             for entries in [log.range(..).unwrap(), reader(&disk).unwrap().range(..).unwrap()] {
                 let (found, error) = drain(entries);
