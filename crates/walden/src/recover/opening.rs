@@ -1,5 +1,6 @@
 //! The steps of opening, in their order.
 
+use super::adopt;
 use super::folder::Folder;
 use super::judge::judge;
 use super::scan::{self, Candidate, Scan, scan};
@@ -44,11 +45,12 @@ impl Opening {
             folder = Folder::list(&*self.keeper.storage, &self.keeper.names)?;
         }
         self.remove_leftovers(&folder)?;
-        let (sealed, mut open) = self.check_names(&folder)?;
+        let (mut sealed, mut open) = self.check_names(&folder)?;
         let mut mark =
             found.believed().map(|mark| mark.place).filter(|_| !self.report.finished_cut);
         if open.len() > MAX_OPEN {
-            self.adopt_foreign(&mut open)?;
+            self.check_mark(mark, &open)?;
+            sealed.extend(self.adopt_foreign(&mut open)?);
             mark = None;
         }
         let zone = self.zone(mark, &open)?;
@@ -124,13 +126,10 @@ impl Opening {
         );
         let first_there = sealed.first().copied();
         let in_front = first_there.is_none_or(|first| first > manifest.first_ordinal);
-        let hole = (manifest.first_ordinal..manifest.open_from)
-            .find(|ordinal| !sealed.contains(ordinal))
-            .unwrap_or(manifest.first_ordinal);
-        let error = Error::corrupt(counted).path(&self.keeper.names.wal(hole));
         if !in_front {
-            return error.advice(format!("nothing was changed; run: walden verify {dir}"));
+            return self.missing_behind(sealed, counted);
         }
+        let error = Error::corrupt(counted).path(&self.keeper.names.wal(manifest.first_ordinal));
         let next = first_there
             .and_then(|ordinal| {
                 let names = &self.keeper.names;
@@ -148,24 +147,78 @@ impl Opening {
         ))
     }
 
-    /// Another program wrote on: all but the last segment count as complete, as with a Go log.
-    fn adopt_foreign(&mut self, open: &mut Vec<u64>) -> Result<()> {
+    /// The hole among the sealed segments, by the first and last records of those that are there.
+    fn missing_behind(&self, sealed: &[u64], counted: String) -> Error {
+        let (manifest, keeper) = (&self.keeper.manifest, &self.keeper);
+        let mut next = manifest.first_seq;
+        let mut before = manifest.first_ordinal;
+        for ordinal in sealed {
+            let there = Candidate::open(&*keeper.storage, &keeper.names, *ordinal, Access::Read)
+                .and_then(|candidate| scan::borders(&candidate));
+            match there {
+                Ok(Some((first, _))) if first > next && *ordinal > before => {
+                    return Error::corrupt(counted)
+                        .path(&keeper.names.wal(before))
+                        .seqs(next, first - 1);
+                }
+                Ok(Some((_, behind))) => next = next.max(behind),
+                Ok(None) => {}
+                Err(error) => {
+                    return Error::corrupt(counted)
+                        .path(&keeper.names.wal(before))
+                        .caused_by(&error);
+                }
+            }
+            before = ordinal.saturating_add(1);
+        }
+        let error = Error::corrupt(counted).path(&keeper.names.wal(before));
+        if manifest.open_seq > next { error.seqs(next, manifest.open_seq - 1) } else { error }
+    }
+
+    /// What was durable before another program wrote must be there: up to the mark, and a record ends there.
+    fn check_mark(&self, mark: Option<Place>, open: &[u64]) -> Result<()> {
+        let Some(zone) = self.zone(mark, open)?.filter(|zone| zone.offset > 0) else {
+            return Ok(());
+        };
+        let keeper = &self.keeper;
+        let from = Candidate::open(&*keeper.storage, &keeper.names, zone.ordinal, Access::Read)?;
+        let mut source = RecordSource::new(Arc::clone(&from.file), crate::segment::ONE_RECORD);
+        let (_, step) = source
+            .record_before(zone.offset)
+            .map_err(|error| Error::io("read", &from.path, error))?;
+        if matches!(step, Step::Record(record) if record.next_seq() == zone.next_seq) {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "the log was durable up to byte {} of this segment, and no record with seq id {} ends there",
+            zone.offset,
+            zone.next_seq.saturating_sub(1)
+        ))
+        .path(&from.path)
+        .offset_at(zone.offset.min(from.len))
+        .seq_at(zone.next_seq.saturating_sub(1)))
+    }
+
+    /// Another program wrote on: all but the last segment count as complete, as with a Go log. Returns them.
+    fn adopt_foreign(&mut self, open: &mut Vec<u64>) -> Result<Vec<u64>> {
         let keeper = &mut self.keeper;
-        let Some((last, complete)) = open.split_last() else { return Ok(()) };
+        let Some(last) = open.pop() else { return Ok(Vec::new()) };
+        let complete = std::mem::replace(open, vec![last]);
         let start = keeper.manifest.open_seq;
-        let chain = chain(&*keeper.storage, &keeper.names, complete, Some(start))?;
+        let chain = chain(&*keeper.storage, &keeper.names, &complete, Some(start))?;
+        let candidate = Candidate::open(&*keeper.storage, &keeper.names, last, Access::Read)?;
+        adopt::begins(&candidate, chain.next_seq)?;
         keeper.sync_dir()?;
         let mut next = keeper.manifest.clone();
-        next.open_from = *last;
+        next.open_from = last;
         next.open_seq = chain.next_seq.unwrap_or(start);
         next.sealed_count += num::size(complete.len());
-        next.name_active(*last);
+        next.name_active(last);
         next.base = None;
         keeper.commit(next)?;
         self.report.origin = Origin::Adopted;
         self.report.notes.push("another program wrote to the log: adopted".into());
-        *open = vec![*last];
-        Ok(())
+        Ok(complete)
     }
 
     /// Where the doubt zone begins: the latest of mark, base mark and the end of what is sealed. `None`:
