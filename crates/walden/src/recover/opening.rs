@@ -43,11 +43,11 @@ impl Opening {
             folder = Folder::list(&*self.keeper.storage, &self.keeper.names)?;
         }
         self.remove_leftovers(&folder)?;
-        let (sealed, mut open) = self.check_names(&folder)?;
+        let (mut sealed, mut open) = self.check_names(&folder)?;
         let mut mark =
             found.believed().map(|mark| mark.place).filter(|_| !self.report.finished_cut);
         if open.len() > MAX_OPEN {
-            self.adopt_foreign(&mut open)?;
+            self.adopt_foreign(&mut sealed, &mut open)?;
             mark = None;
         }
         let zone = self.zone(mark, &open)?;
@@ -147,23 +147,26 @@ impl Opening {
         ))
     }
 
-    /// Another program wrote on: all but the last segment count as complete, as with a Go log.
-    fn adopt_foreign(&mut self, open: &mut Vec<u64>) -> Result<()> {
+    /// Another program wrote on: all but the last segment count as complete, as with a Go log. A new epoch
+    /// begins, so that no mark is believed if this opening does not finish: nothing says how far it synced.
+    fn adopt_foreign(&mut self, sealed: &mut Vec<u64>, open: &mut Vec<u64>) -> Result<()> {
         let keeper = &mut self.keeper;
-        let Some((last, complete)) = open.split_last() else { return Ok(()) };
+        let Some(last) = open.pop() else { return Ok(()) };
+        let complete = std::mem::replace(open, vec![last]);
         let start = keeper.manifest.open_seq;
-        let chain = chain(&*keeper.storage, &keeper.names, complete, Some(start))?;
+        let chain = chain(&*keeper.storage, &keeper.names, &complete, Some(start))?;
         keeper.sync_dir()?;
         let mut next = keeper.manifest.clone();
-        next.open_from = *last;
+        next.open_from = last;
         next.open_seq = chain.next_seq.unwrap_or(start);
         next.sealed_count += num::size(complete.len());
-        next.name_active(*last);
+        next.name_active(last);
         next.base = None;
+        next.begin_epoch(next.open_seq, keeper.random_id()?);
         keeper.commit(next)?;
+        sealed.extend(complete);
         self.report.origin = Origin::Adopted;
         self.report.notes.push("another program wrote to the log: adopted".into());
-        *open = vec![*last];
         Ok(())
     }
 
