@@ -4,5 +4,9 @@
 //! each safeguard which of these turned red when it was taken away.
 #![expect(clippy::mem_forget, reason = "a crash drops nothing: closing would tidy up")]
 
+mod cuts;
+mod go;
+mod manifest;
+mod marks;
 mod rotation;
 mod support;

@@ -235,7 +235,7 @@ impl ManifestBytes {
 
     /// The block that wins.
     pub fn winner(&self) -> usize {
-        (0..4).max_by_key(|block| (self.generation(*block), 4 - block)).unwrap()
+        (0..4).max_by_key(|block| (self.generation(*block), 4 - *block)).unwrap()
     }
 
     /// Whether a cut is in progress.
