@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -68,14 +69,17 @@ impl Wake {
     fn fire(self) {
         match self {
             Self::Thread(parker) | Self::Leader(parker) => parker.wake(),
-            Self::Task(waker) => waker.wake(),
-            Self::Call(call) => {
-                IN_CALLBACK.set(true);
-                call();
-                IN_CALLBACK.set(false);
-            }
+            Self::Task(waker) => run_foreign(move || waker.wake()),
+            Self::Call(call) => run_foreign(call),
         }
     }
+}
+
+/// Runs what is not ours. Its panic must not go on through us: others wait to be woken behind it.
+fn run_foreign(call: impl FnOnce()) {
+    let nested = IN_CALLBACK.replace(true);
+    drop(catch_unwind(AssertUnwindSafe(call)));
+    IN_CALLBACK.set(nested);
 }
 
 thread_local! {
@@ -287,8 +291,12 @@ impl Watermark {
     /// Takes a registration back.
     pub(crate) fn cancel(&self, id: u64) {
         let mut state = self.state.lock();
-        state.waiters.retain(|waiter| waiter.id != id);
+        let at = state.waiters.iter().position(|waiter| waiter.id == id);
+        let gone = at.map(|at| state.waiters.swap_remove(at));
         self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        // Dropping a waker can drop a task, and with it a ticket that comes here too: not under the lock.
+        drop(state);
+        drop(gone);
     }
 
     /// Someone who asked for durability while nobody leads: a thread that leads is woken; `true` if only
@@ -412,6 +420,18 @@ mod tests {
         mark.ask(2, 0, Wake::Leader(Arc::clone(&asker)));
         assert!(!mark.hand_over());
         assert!(*asker.woken.lock() && !*follower.woken.lock());
+    }
+
+    #[test]
+    fn a_callback_that_panics_keeps_nobody_asleep() {
+        let mark = Watermark::new(1);
+        mark.raise_appended(2);
+        let parker = Arc::new(Parker::default());
+        mark.ask(2, 0, Wake::Call(Box::new(|| std::panic::resume_unwind(Box::new(())))));
+        mark.ask(2, 0, Wake::Leader(Arc::clone(&parker)));
+        mark.raise_written(2);
+        mark.raise_durable(2);
+        assert!(*parker.woken.lock() && !in_callback());
     }
 
     #[test]

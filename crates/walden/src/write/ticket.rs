@@ -98,7 +98,7 @@ impl Ticket {
     }
 
     /// Calls `callback` once with the outcome: at once if it is known, else on the thread that makes it
-    /// known. The callback must not block: others wait behind it.
+    /// known. The callback must not block: others wait behind it. A panic in it goes no further.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<u64>>) + Send + 'static) {
         if let Some(outcome) = self.outcome() {
             callback(outcome);
