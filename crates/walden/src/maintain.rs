@@ -248,6 +248,7 @@ impl Log {
         self.named.fetch_max(keeper.manifest.active, Ordering::AcqRel);
         self.bytes_durable.fetch_max(oldest.bytes_at(complete.end), Ordering::AcqRel);
         self.watermark.raise_durable(complete.next_seq);
+        self.hand_on();
         self.open.lock().retain(|open| open.ordinal() != complete.ordinal);
         oldest.segment.seal();
         self.appender.lock().open_count -= 1;

@@ -39,13 +39,25 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         *self.log.leadership.taken.lock() = false;
         self.log.leadership.freed.notify_one();
-        if self.log.watermark.hand_over() {
-            self.log.signal.kick_sync();
-        }
+        self.log.hand_over();
     }
 }
 
 impl Log {
+    fn hand_over(&self) {
+        if self.watermark.hand_over() {
+            self.signal.kick_sync();
+        }
+    }
+
+    /// Durability rose without a leader. Who was woken to lead may have got what it waited for by that and
+    /// will not lead: the next in turn is woken.
+    pub(crate) fn hand_on(&self) {
+        if !*self.leadership.taken.lock() {
+            self.hand_over();
+        }
+    }
+
     /// Leadership, if nobody has it.
     fn try_lead(&self) -> Option<Leader<'_>> {
         let mut taken = self.leadership.taken.lock();
@@ -96,8 +108,8 @@ impl Log {
                 continue;
             }
             let parker = Arc::new(Parker::default());
-            let wake = Wake::Thread(Arc::clone(&parker));
-            if let Some(id) = self.watermark.register(Level::Durable, target, era, wake) {
+            let wake = Wake::Leader(Arc::clone(&parker));
+            if let Some(id) = self.watermark.ask(target, era, wake) {
                 if *self.leadership.taken.lock() {
                     parker.park();
                 }
