@@ -55,7 +55,9 @@ impl Store {
         let mut bytes = next.to_le_bytes().to_vec();
         for (key, value) in &self.map {
             let record = encode((key, Some(value)));
-            bytes.extend_from_slice(&u32::try_from(record.len()).map_err(io::Error::other)?.to_le_bytes());
+            bytes.extend_from_slice(
+                &u32::try_from(record.len()).map_err(io::Error::other)?.to_le_bytes(),
+            );
             bytes.extend_from_slice(&record);
         }
         file.write_all(&bytes)?;
@@ -81,7 +83,8 @@ fn apply(map: &mut BTreeMap<Vec<u8>, Vec<u8>>, record: &[u8]) -> io::Result<()> 
     let parse = || {
         let (kind, rest) = record.split_first()?;
         let (len, rest) = rest.split_first_chunk::<4>()?;
-        let (key, value) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+        let (key, value) =
+            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
         Some((*kind, key.to_vec(), value.to_vec()))
     };
     match parse().ok_or(io::ErrorKind::InvalidData)? {

@@ -12,6 +12,7 @@ mod log;
 mod maintain;
 mod manifest;
 mod num;
+pub mod offline;
 mod record;
 mod recover;
 mod segment;
