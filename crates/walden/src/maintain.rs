@@ -30,6 +30,8 @@ pub(crate) struct Signal {
     dirty: AtomicBool,
     /// When the last periodic work was done (`Clock::elapsed`, in nanoseconds).
     last: Mutex<Duration>,
+    /// Held during a round of maintenance, so that closing can wait for its end.
+    running: Mutex<()>,
     /// Starts the sync thread at its first use.
     starter: Mutex<Option<Weak<Log>>>,
 }
@@ -72,11 +74,12 @@ impl Signal {
         self.sync.notify_one();
     }
 
-    /// Ends the threads.
+    /// Ends the threads; what they were doing is done when this returns.
     pub(crate) fn stop(&self) {
         self.flags.lock().stop = true;
         self.maintenance.notify_all();
         self.sync.notify_all();
+        drop(self.running.lock());
     }
 }
 
@@ -175,6 +178,10 @@ impl Log {
     /// # Errors
     /// The first failure; the rest is done all the same where it can be.
     pub(crate) fn maintain(&self) -> Result<()> {
+        let _running = self.signal.running.lock();
+        if self.signal.flags.lock().stop {
+            return Ok(());
+        }
         self.latch.check()?;
         let prepared = self.prepare();
         let kicked = self.signal.is_manual() && std::mem::take(&mut self.signal.flags.lock().sync);

@@ -42,6 +42,11 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
     /// The seq id after the last one that has reached `level`.
     fn end(&self, level: Level) -> u64;
 
+    /// The first seq id, asked for with every entry: worth an atomic of its own.
+    fn first_seq(&self) -> u64 {
+        self.snapshot().first_seq
+    }
+
     /// Counts the cuts seen.
     fn era(&self) -> u64;
 

@@ -7,14 +7,17 @@ use std::path::Path;
 
 use crate::close;
 use crate::config::{Config, Retention, Settings};
+use crate::entry::Entry;
 use crate::error::Result;
 use crate::log::Log;
 use crate::maintain;
+use crate::read::{Entries, Follower, Reader};
 use crate::recover::{self, Recovery};
 use crate::snapshot::View;
 use crate::stats::Stats;
 use crate::storage::{Clock, Latch, LatchedStorage, OsStorage, Storage, SystemClock};
 use crate::sync::Arc;
+use crate::watermark;
 use crate::write::ticket::{Ready, Ticket};
 use crate::{SegmentInfo, segments};
 
@@ -35,7 +38,13 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         // Nobody is left to be told; what could not be synced is as after a crash.
-        drop(close::close(&self.log));
+        if watermark::in_callback() {
+            // Closing waits for the sync that runs this callback.
+            let log = Arc::clone(&self.log);
+            drop(std::thread::Builder::new().spawn(move || drop(close::close(&log))));
+        } else {
+            drop(close::close(&self.log));
+        }
     }
 }
 
@@ -219,6 +228,45 @@ impl Wal {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.last_seq().is_none()
+    }
+
+    /// One entry; `None` at or above [`next_seq`](Self::next_seq).
+    ///
+    /// # Errors
+    /// `Removed` below [`first_seq`](Self::first_seq); `Corrupt`; `Lost`; `Io`.
+    pub fn get(&self, seq: u64) -> Result<Option<Entry>> {
+        crate::read::get(&self.view(), seq)
+    }
+
+    /// The entries with these seq ids, from either end. The end is fixed at the call.
+    ///
+    /// # Errors
+    /// `Removed` where it begins below [`first_seq`](Self::first_seq), `BeyondEnd` where it begins above
+    /// [`next_seq`](Self::next_seq).
+    pub fn range(&self, seqs: impl RangeBounds<u64>) -> Result<Entries> {
+        crate::read::range(&self.view(), &seqs)
+    }
+
+    /// A reader at the first entry.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.view())
+    }
+
+    /// A reader at `seq`.
+    ///
+    /// # Errors
+    /// As [`Reader::seek`].
+    pub fn reader_at(&self, seq: u64) -> Result<Reader> {
+        Reader::at(self.view(), seq)
+    }
+
+    /// Follows the log from `from` on, for ever.
+    ///
+    /// # Errors
+    /// `Removed`, `BeyondEnd`.
+    pub fn follow(&self, from: u64) -> Result<Follower> {
+        Follower::new(self.view(), from)
     }
 
     /// Makes `first` the first seq id: what is before it is gone for readers at once, and its files go as

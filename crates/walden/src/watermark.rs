@@ -6,6 +6,7 @@
 //! A cut (`truncate_back`, `reset`) lowers all three and begins a new *era*: a number that counts the
 //! cuts of this opening. A position is only meaningful together with the era it was taken in.
 
+use std::cell::Cell;
 use std::fmt;
 use std::task::Waker;
 use std::time::Duration;
@@ -66,9 +67,23 @@ impl Wake {
         match self {
             Self::Thread(parker) => parker.wake(),
             Self::Task(waker) => waker.wake(),
-            Self::Call(call) => call(),
+            Self::Call(call) => {
+                IN_CALLBACK.set(true);
+                call();
+                IN_CALLBACK.set(false);
+            }
         }
     }
+}
+
+thread_local! {
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is running someone's callback, perhaps while it leads a sync: it must not wait for
+/// the log then.
+pub(crate) fn in_callback() -> bool {
+    IN_CALLBACK.get()
 }
 
 impl fmt::Debug for Wake {
@@ -304,10 +319,6 @@ impl Watermark {
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
         self.fire_where(|_| true);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().closed
     }
 
     /// How many wait.

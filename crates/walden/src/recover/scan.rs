@@ -68,15 +68,20 @@ pub(crate) struct Unsound {
     pub(crate) ordinal: u64,
     pub(crate) offset: u64,
     pub(crate) expected: u64,
+    /// The last seq id that is known to have been behind it.
+    pub(crate) last: u64,
     pub(crate) what: String,
+    /// The first of the seq ids, up to the expected one, that another segment holds too.
+    pub(crate) twice_from: Option<u64>,
 }
 
 impl Unsound {
     pub(crate) fn error(&self) -> Error {
-        Error::corrupt(self.what.clone())
-            .path(&self.path)
-            .offset_at(self.offset)
-            .seq_at(self.expected)
+        let error = Error::corrupt(self.what.clone()).path(&self.path).offset_at(self.offset);
+        match self.twice_from {
+            Some(first) => error.seqs(first, self.expected.saturating_sub(1)),
+            None => error.seqs(self.expected, self.last.max(self.expected)),
+        }
     }
 }
 
@@ -172,6 +177,11 @@ impl Run {
         let fault = loop {
             let step = source.record_at(scanned.end, from.len).map_err(|e| from.io(e))?;
             match step {
+                Step::Record(record) if scanned.end == 0 && record.seq() < self.out.next_seq => {
+                    let found = record.seq();
+                    self.overlap(scanned, found);
+                    return Ok(());
+                }
                 Step::Record(record) if record.seq() != self.out.next_seq => {
                     break Some(Fault::Sequence { found: record.seq() });
                 }
@@ -213,27 +223,22 @@ impl Run {
         scanned: &mut Scanned,
         source: &mut RecordSource,
     ) -> Result<bool> {
+        if scanned.from.len < zone.offset {
+            return self.too_short(zone, scanned, source).map(|()| false);
+        }
         let from = &scanned.from;
         let expected = self.out.next_seq;
-        let what = if from.len < zone.offset {
-            Some(format!(
-                "the segment was durable up to byte {}, and has {} bytes",
-                zone.offset, from.len
-            ))
-        } else {
-            match source.record_at(0, zone.offset).map_err(|e| from.io(e))? {
-                Step::Record(record) if record.seq() == expected => None,
-                Step::Record(record) => Some(format!(
-                    "the segment begins with seq id {}, expected {expected}",
-                    record.seq()
-                )),
-                Step::Bad(fault) => Some(fault.to_string()),
-                Step::End | Step::Unwritten => Some("zeros stand where a record should be".into()),
-            }
+        let what = match source.record_at(0, zone.offset).map_err(|e| from.io(e))? {
+            Step::Record(record) if record.seq() == expected => None,
+            Step::Record(record) => Some(format!(
+                "the segment begins with seq id {}, expected {expected}",
+                record.seq()
+            )),
+            Step::Bad(fault) => Some(fault.to_string()),
+            Step::End | Step::Unwritten => Some("zeros stand where a record should be".into()),
         };
         if let Some(what) = what {
-            let offset = if from.len < zone.offset { from.len } else { 0 };
-            self.damage(scanned, offset, what);
+            self.damage(scanned, 0, what);
             return Ok(false);
         }
         scanned.end = zone.offset;
@@ -241,6 +246,33 @@ impl Run {
         scanned.index = None;
         self.out.next_seq = zone.next_seq;
         Ok(true)
+    }
+
+    /// The file ends before the doubt zone begins: reads it to name what is missing.
+    fn too_short(
+        &mut self,
+        zone: Place,
+        scanned: &Scanned,
+        source: &mut RecordSource,
+    ) -> Result<()> {
+        let from = &scanned.from;
+        let mut offset = 0;
+        while let Step::Record(record) =
+            source.record_at(offset, from.len).map_err(|e| from.io(e))?
+        {
+            if record.seq() != self.out.next_seq {
+                break;
+            }
+            offset += record.len();
+            self.out.next_seq = record.next_seq();
+        }
+        let (durable, len) = (zone.offset, from.len);
+        let what = format!("the segment was durable up to byte {durable}, and has {len} bytes");
+        self.damage(scanned, offset, what);
+        if let Some(damage) = &mut self.out.damage {
+            damage.last = zone.next_seq.saturating_sub(1);
+        }
+        Ok(())
     }
 
     /// An all-zero header: the rest of the file must be zeros too.
@@ -284,13 +316,24 @@ impl Run {
         self.out.damage.get_or_insert(unsound);
     }
 
+    /// A segment that begins with what an earlier one holds: no crash leaves that, so it is not torn.
+    fn overlap(&mut self, scanned: &Scanned, found: u64) {
+        let what = format!("this segment begins with seq id {found}, which an earlier one holds");
+        self.damage(scanned, 0, what);
+        if let Some(damage) = &mut self.out.damage {
+            damage.twice_from.get_or_insert(found);
+        }
+    }
+
     fn unsound(&self, scanned: &Scanned, offset: u64, what: String) -> Unsound {
         Unsound {
             path: scanned.from.path.clone(),
             ordinal: scanned.from.ordinal,
             offset,
             expected: self.out.next_seq,
+            last: self.out.next_seq,
             what,
+            twice_from: None,
         }
     }
 

@@ -79,6 +79,13 @@ impl Segment {
         }
     }
 
+    /// The new active segment of a cut in progress, as long as it bears the name of one made ready: the
+    /// entries of a batch that survive the cut are in it.
+    pub(crate) fn prepared(names: &Names, ordinal: u64, files: Arc<FileCache>) -> Self {
+        let segment = Self::open(names, ordinal, files, None, 0, Some(Index::default()));
+        Self { path: names.next(ordinal), ..segment }
+    }
+
     pub(crate) fn index_path(&self) -> &Path {
         &self.index_path
     }
@@ -118,8 +125,10 @@ impl Segment {
                     .file
                     .len()
                     .map_err(|error| Error::io("tell the length", &self.path, error))?;
-                self.end.store(len, Ordering::Release);
-                Ok(len)
+                // A cut that came meanwhile knows better.
+                let set =
+                    self.end.compare_exchange(UNKNOWN, len, Ordering::AcqRel, Ordering::Acquire);
+                Ok(set.map_or_else(|newer| newer, |_| len))
             }
             end => Ok(end),
         }

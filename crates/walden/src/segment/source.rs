@@ -5,6 +5,8 @@
 
 use std::io;
 
+use bytes::{Bytes, BytesMut};
+
 use crate::num;
 use crate::record::{Decoded, FOOTER_LEN, Fault, HEADER_LEN, Header, OVERHEAD, Record, decode};
 use crate::storage::{File, read_full};
@@ -36,27 +38,53 @@ pub(crate) enum Step<'a> {
 #[derive(Debug)]
 pub(crate) struct RecordSource {
     file: Arc<dyn File>,
-    buf: Vec<u8>,
+    /// Shared with those who were given slices of it: filled in place only while it is not.
+    buf: Bytes,
     /// Offset in the file of the window's first byte.
     start: u64,
     /// Bytes of `buf` that hold the window.
     valid: usize,
     read_ahead: u64,
+    fills: u64,
 }
 
 impl RecordSource {
     pub(crate) fn new(file: Arc<dyn File>, read_ahead: u64) -> Self {
-        Self { file, buf: Vec::new(), start: 0, valid: 0, read_ahead }
-    }
-
-    pub(crate) fn file(&self) -> &Arc<dyn File> {
-        &self.file
+        Self { file, buf: Bytes::new(), start: 0, valid: 0, read_ahead, fills: 0 }
     }
 
     /// Goes on in another file with the same buffer.
     pub(crate) fn switch(&mut self, file: Arc<dyn File>) {
         self.file = file;
         self.forget();
+    }
+
+    /// Reads so many bytes at once from now on.
+    pub(crate) fn set_read_ahead(&mut self, read_ahead: u64) {
+        self.read_ahead = read_ahead;
+    }
+
+    /// How often the file was read: who has proved something knows by it whether the window still is
+    /// the same.
+    pub(crate) fn fills(&self) -> u64 {
+        self.fills
+    }
+
+    /// Bytes of the window, without asking the file; `None` where it doesn't hold all of them.
+    pub(crate) fn held(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        self.buf.get(self.place(offset, len)?)
+    }
+
+    /// As [`held`](Self::held), keeping the window's memory alive instead of borrowing it.
+    pub(crate) fn share(&self, offset: u64, len: u64) -> Option<Bytes> {
+        let place = self.place(offset, len)?;
+        (place.end <= self.buf.len()).then(|| self.buf.slice(place))
+    }
+
+    fn place(&self, offset: u64, len: u64) -> Option<std::ops::Range<usize>> {
+        let from = num::index(offset.checked_sub(self.start)?);
+        let to = from.checked_add(num::index(len))?;
+        (to <= self.valid).then_some(from..to)
     }
 
     /// Drops the window, so that the next read asks the file again.
@@ -140,14 +168,16 @@ impl RecordSource {
 
     fn fill(&mut self, offset: u64, len: u64, limit: u64) -> io::Result<()> {
         let want = num::index(len.max(self.read_ahead.min(limit.saturating_sub(offset))));
-        if self.buf.len() < want {
-            self.buf.resize(want, 0);
-        }
+        let mut buf = match std::mem::take(&mut self.buf).try_into_mut() {
+            Ok(buf) if buf.len() >= want => buf,
+            Ok(_) | Err(_) => BytesMut::zeroed(want),
+        };
         self.valid = 0;
         self.start = offset;
-        if let Some(buf) = self.buf.get_mut(..want) {
-            self.valid = read_full(&*self.file, buf, offset)?;
-        }
+        self.fills += 1;
+        let got = buf.get_mut(..want).map_or(Ok(0), |buf| read_full(&*self.file, buf, offset));
+        self.buf = buf.freeze();
+        self.valid = got?;
         Ok(())
     }
 

@@ -102,15 +102,14 @@ impl Log {
         work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
     ) -> Result<()> {
         self.check()?;
-        if self.pending.lock().is_some() {
-            self.finish_pending()?;
-        }
+        // First of all, with no other lock held: a batch in the middle of its appends needs them to end.
+        self.stop_appends()?;
         let leader = self.lead();
         let mut keeper = self.keeper();
-        let _preparing = self.preparing.lock();
-        self.stop_appends()?;
+        let preparing = self.preparing.lock();
         let synced = self.sync_all_open(&leader, &mut keeper);
         let result = synced.and_then(|()| work(self, &mut keeper));
+        drop((preparing, keeper, leader));
         let mut appender = self.appender.lock();
         if matches!(appender.state, State::Cutting) {
             appender.state = State::Running;
@@ -122,16 +121,23 @@ impl Log {
 
     fn stop_appends(&self) -> Result<()> {
         let mut appender = self.appender.lock();
-        while appender.turn {
-            appender = crate::sync::wait(&self.room, appender);
-        }
-        match appender.state {
-            State::Running => {
-                appender.state = State::Cutting;
-                Ok(())
+        loop {
+            self.latch.check()?;
+            match appender.state {
+                State::Running if !appender.turn => {
+                    appender.state = State::Cutting;
+                    return Ok(());
+                }
+                State::Running | State::Cutting => {
+                    appender = crate::sync::wait(&self.room, appender);
+                }
+                State::Pending => {
+                    drop(appender);
+                    self.finish_pending()?;
+                    appender = self.appender.lock();
+                }
+                State::Closed => return Err(Error::closed()),
             }
-            State::Closed => Err(Error::closed()),
-            State::Cutting | State::Pending => Err(Error::invalid("another cut is under way")),
         }
     }
 

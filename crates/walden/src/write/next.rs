@@ -75,7 +75,7 @@ impl Log {
                 self.finish_pending()?;
                 return Ok(self.appender.lock());
             }
-            Need::Next | Need::Seal => Counters::add(&self.counters.rotation_waits, 1),
+            Need::Next | Need::Seal => {}
             Need::Grow(end) => {
                 self.attempts.grow_to.fetch_max(end, Ordering::AcqRel);
             }

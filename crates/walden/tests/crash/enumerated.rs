@@ -81,3 +81,28 @@ fn closing_and_opening() {
     every_crash("reopen", SyncStrategy::Always, 100, &ops, 200);
     every_crash("reopen", SyncStrategy::Background, 100, &ops, 200);
 }
+
+/// Making a log, cut off at every call: it opens, and is empty.
+#[test]
+fn creation() {
+    for stop in 1.. {
+        let disk = SimDisk::new();
+        disk.stop_after(stop);
+        let config = Run::new(7, SyncStrategy::Always, 100, false).config;
+        let made = open(&disk, &SimClock::new(1), &config);
+        if !disk.stopped() {
+            assert!(stop > 5 && made.is_ok());
+            break;
+        }
+        drop(made);
+        enumerate_crashes(&disk, 500, |image| {
+            let wal = open(&image, &SimClock::new(stop), &config)
+                .unwrap_or_else(|error| panic!("call {stop}: {error}"));
+            assert_eq!(wal.append(b"first").unwrap(), 1);
+            drop(wal);
+            let image = image.crash_losing_all();
+            let wal = open(&image, &SimClock::new(stop + 1), &config).unwrap();
+            assert_eq!(read_all(&wal, &image), (1, vec![b"first".to_vec()]));
+        });
+    }
+}

@@ -1,7 +1,7 @@
 //! Random histories by seed: operations, then a crash at some call of the disk, then on.
 
 use walden::SyncStrategy;
-use walden_sim::{Fault, OpKind, Rng};
+use walden_sim::{Fault, OpKind, Rng, SectorTear};
 
 use crate::harness::{Op, Run};
 
@@ -47,6 +47,9 @@ fn new_run(rng: &mut Rng, seed: u64) -> Run {
     let separate = rng.chance(0.3);
     let segment_size = [100, 300, 1000, 4096][rng.index(4)];
     let mut run = Run::new(seed, strategy, segment_size, separate);
+    if rng.chance(0.5) {
+        run.disk.set_sector_tear(SectorTear::Changed);
+    }
     run.history.push(format!("seed {seed}: {strategy:?}, {segment_size}, separate {separate}"));
     run
 }
@@ -79,8 +82,8 @@ fn history(seed: u64, faulty: bool) {
                 break;
             }
         }
-        if !failed && !run.disk.stopped() {
-            run.history.push("nothing stopped".into());
+        if failed && !run.disk.stopped() {
+            run.check_poisoned();
         }
         run.crash(&mut rng);
     }

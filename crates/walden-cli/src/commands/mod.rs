@@ -1,0 +1,45 @@
+//! The commands, one file each.
+
+mod append;
+mod cat;
+mod demo;
+mod get;
+mod plan;
+mod retain;
+mod tail;
+mod truncate;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::exit::{Code, Failure};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Append(append::Append),
+    Cat(cat::Cat),
+    Tail(tail::Tail),
+    Get(get::Get),
+    Truncate(truncate::Truncate),
+    Retain(retain::Retain),
+    Demo(demo::Demo),
+    #[command(hide = true)]
+    DemoWriter(demo::writer::DemoWriter),
+}
+
+impl Command {
+    /// # Errors
+    /// What went wrong; the failure knows the code to end with.
+    pub(crate) fn run(self, context: &Context) -> Result<Code, Failure> {
+        match self {
+            Self::Append(command) => command.run(context),
+            Self::Cat(command) => command.run(context),
+            Self::Tail(command) => command.run(context),
+            Self::Get(command) => command.run(context),
+            Self::Truncate(command) => command.run(context),
+            Self::Retain(command) => command.run(context),
+            Self::Demo(command) => command.run(context),
+            Self::DemoWriter(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One record at hand: read, proved, and kept in a window of its segment.
+
+use super::fault;
+use crate::error::{Error, Result};
+use crate::record::{HEADER_LEN, Header, Packed};
+use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
+use crate::sync::Arc;
+
+/// A proved record in the window of a source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) offset: u64,
+    header: Header,
+    count: u64,
+    /// The window that it was proved in.
+    fill: u64,
+}
+
+impl Held {
+    pub(super) const fn seq(&self) -> u64 {
+        self.header.seq
+    }
+
+    pub(super) const fn next_seq(&self) -> u64 {
+        self.header.seq.saturating_add(self.count)
+    }
+
+    pub(super) const fn contains(&self, seq: u64) -> bool {
+        seq >= self.seq() && seq < self.next_seq()
+    }
+
+    pub(super) const fn end(&self) -> u64 {
+        self.offset + self.header.record_len()
+    }
+}
+
+/// A segment being read, and the record at hand.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    pub(super) segment: Arc<Segment>,
+    pub(super) source: RecordSource,
+    pub(super) held: Option<Held>,
+    /// Bytes to be read at once: few after a seek, more the longer reading goes on.
+    ahead: u64,
+}
+
+impl Cursor {
+    pub(super) fn new(segment: Arc<Segment>) -> Result<Self> {
+        let source = RecordSource::new(Arc::clone(&segment.opened()?.file), ONE_RECORD);
+        Ok(Self { segment, source, held: None, ahead: ONE_RECORD })
+    }
+
+    /// Goes to another segment.
+    pub(super) fn enter(&mut self, segment: Arc<Segment>) -> Result<()> {
+        // Whatever happens now, what was held is not in the segment to come.
+        self.forget();
+        self.segment = segment;
+        self.source.switch(Arc::clone(&self.segment.opened()?.file));
+        Ok(())
+    }
+
+    /// Forgets what was read.
+    pub(super) fn forget(&mut self) {
+        self.held = None;
+        self.source.forget();
+    }
+
+    /// Reads the record at `offset` and holds it if it is the expected one; `None`: whichever it is.
+    pub(super) fn take(&mut self, offset: u64, limit: u64, expected: Option<u64>) -> Result<()> {
+        let (segment, named) = (&self.segment, expected.unwrap_or(0));
+        let step = self
+            .source
+            .record_at(offset, limit)
+            .map_err(|error| Error::io("read", &segment.path, error).offset_at(offset))?;
+        let fault = match step {
+            Step::Record(record) if expected.is_none_or(|seq| seq == record.seq()) => {
+                let (header, count) = (record.header, record.count);
+                self.held = Some(Held { offset, header, count, fill: self.source.fills() });
+                return Ok(());
+            }
+            Step::Record(record) => {
+                return Err(fault::misplaced(segment, offset, named, record.seq()));
+            }
+            Step::Unwritten | Step::End => {
+                let what = "zeros stand where a record should be";
+                return Err(fault::damage(segment, offset, named, what));
+            }
+            Step::Bad(fault) => fault,
+        };
+        let header = self.source.held(offset, HEADER_LEN).and_then(Header::parse);
+        Err(fault::unsound(segment, offset, named, fault, header))
+    }
+
+    /// Reads the record that ends at `end` and holds it if it has entry `last` as its last one; false if
+    /// the footer there leads to no record.
+    pub(super) fn take_before(&mut self, end: u64, last: u64) -> Result<bool> {
+        let segment = &self.segment;
+        let (offset, step) = self
+            .source
+            .record_before(end)
+            .map_err(|error| Error::io("read", &segment.path, error))?;
+        let Step::Record(record) = step else { return Ok(false) };
+        if record.next_seq() != last.saturating_add(1) {
+            let found = record.next_seq().saturating_sub(1);
+            return Err(fault::misplaced(segment, offset, last, found));
+        }
+        let (header, count) = (record.header, record.count);
+        self.held = Some(Held { offset, header, count, fill: self.source.fills() });
+        Ok(true)
+    }
+
+    /// Whether the record at hand still is the one that was proved, and has the entry.
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.held.is_some_and(|held| held.contains(seq) && held.fill == self.source.fills())
+    }
+
+    /// Where in the file the payload of an entry of the held record lies: offset and length.
+    pub(super) fn payload(&self, seq: u64) -> Result<(u64, u64)> {
+        let segment = &self.segment;
+        let unproved = || fault::damage(segment, 0, seq, "a record is not at hand");
+        let held = self.held.ok_or_else(unproved)?;
+        if held.header.codec() != 0 {
+            return Err(fault::compressed(segment, held.offset, seq, held.header.codec()));
+        }
+        let (start, len) = (held.offset + HEADER_LEN, held.header.payload_len());
+        if !held.header.is_packed() {
+            return Ok((start, len));
+        }
+        let bounds = self
+            .source
+            .held(start, len)
+            .and_then(Packed::proved)
+            .and_then(|batch| batch.bounds(seq.checked_sub(held.seq())?))
+            .ok_or_else(unproved)?;
+        let (from, to) = (crate::num::size(bounds.start), crate::num::size(bounds.end));
+        Ok((start + from, to.checked_sub(from).ok_or_else(unproved)?))
+    }
+
+    /// Begins to read few bytes at once, for a jump.
+    pub(super) fn slow_down(&mut self) {
+        self.ahead = ONE_RECORD;
+        self.source.set_read_ahead(ONE_RECORD);
+    }
+
+    /// Reads more at once, since reading goes on and on.
+    pub(super) fn speed_up(&mut self, fills_before: u64) {
+        if self.source.fills() != fills_before && self.ahead < READ_AHEAD {
+            self.ahead = (self.ahead * 8).min(READ_AHEAD);
+            self.source.set_read_ahead(self.ahead);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The errors of reading: each names the file, the byte, the seq ids and what to do.
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind};
+use crate::record::{Fault, Header};
+use crate::segment::Segment;
+
+/// What stands at `offset` is not the record with seq id `expected`.
+pub(super) fn damage(segment: &Segment, offset: u64, expected: u64, what: &str) -> Error {
+    segment.corrupt(offset, what).seq_at(expected).advice(verify(&segment.path))
+}
+
+/// A sound record, but not the one that must follow.
+pub(super) fn misplaced(segment: &Segment, offset: u64, expected: u64, found: u64) -> Error {
+    let error = damage(
+        segment,
+        offset,
+        expected,
+        &format!("seq id {expected} should follow, and {found} is here"),
+    );
+    match found.checked_sub(1) {
+        Some(last) if last > expected => error.seqs(expected, last),
+        _ => error,
+    }
+}
+
+/// What decoding found wrong.
+pub(super) fn unsound(
+    segment: &Segment,
+    offset: u64,
+    expected: u64,
+    fault: Fault,
+    header: Option<Header>,
+) -> Error {
+    if fault != Fault::Newer {
+        return damage(segment, offset, expected, &fault.to_string());
+    }
+    let size = header.map_or(0, |header| header.size);
+    let flags = size & !crate::record::LEN_MASK;
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("the record was written by a newer version (flags {flags:#018x})"),
+    )
+    .path(&segment.path)
+    .offset_at(offset)
+    .seq_at(expected)
+    .advice("use a newer walden")
+}
+
+/// The segment's file is not there, and nothing says that it was removed.
+pub(super) fn missing(path: &Path, expected: u64) -> Error {
+    Error::corrupt("the segment's file is missing").path(path).seq_at(expected).advice(verify(path))
+}
+
+/// A sound record with a codec that is not compiled in.
+pub(super) fn compressed(segment: &Segment, offset: u64, seq: u64, codec: u64) -> Error {
+    let feature = match codec {
+        1 => "snappy",
+        2 => "zstd",
+        _ => "lz4",
+    };
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("the record is compressed, and this build is without the feature `{feature}`"),
+    )
+    .path(&segment.path)
+    .offset_at(offset)
+    .seq_at(seq)
+    .advice(format!("build walden with the feature `{feature}`"))
+}
+
+pub(super) fn removed(seq: u64, first: u64) -> Error {
+    Error::new(ErrorKind::Removed, format!("removed: the log begins at seq id {first}")).seq_at(seq)
+}
+
+pub(super) fn beyond(seq: u64, next: u64) -> Error {
+    Error::new(ErrorKind::BeyondEnd, format!("the log's next seq id is {next}")).seq_at(seq)
+}
+
+pub(super) fn lost(first: u64, last: u64) -> Error {
+    Error::new(ErrorKind::Lost, "given up by `walden repair --accept-loss`")
+        .seqs(first, last)
+        .advice(format!("seek to {} to go on behind it", last.saturating_add(1)))
+}
+
+/// The log did not hold still.
+pub(super) fn restless() -> Error {
+    Error::new(ErrorKind::Busy, "the log changed again and again while it was read; try again")
+}
+
+/// Advice to look at the folder that `path` lies in.
+pub(super) fn verify(path: &Path) -> String {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    format!("run `walden verify {}`", quoted(dir.unwrap_or(Path::new("."))))
+}
+
+/// A path as a shell's argument.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_can_be_pasted_into_a_shell() {
+        assert_eq!(verify(Path::new("log/a-0000.wal")), "run `walden verify log`");
+        assert_eq!(verify(Path::new("a-0000.wal")), "run `walden verify .`");
+        assert_eq!(verify(Path::new("my log's/a.wal")), r"run `walden verify 'my log'\''s'`");
+    }
+}

@@ -1,0 +1,109 @@
+//! Where a seq id lies: which segment, by its first record; where in it, by the index.
+//!
+//! Neither is believed. What they lead to is read and proved, and from there on it is a walk of a few
+//! records. Damage somewhere else must not stop it: a segment whose first record cannot be read is
+//! judged by its neighbours.
+
+use super::fault;
+use super::walk::Walk;
+use crate::error::{Error, Result};
+use crate::segment::Segment;
+use crate::segment::index::EVERY;
+use crate::sync::Arc;
+
+/// What is known about where a seq id lies.
+struct Place {
+    /// The last segment whose first seq id is known and not above it.
+    last: Option<usize>,
+    /// The first one behind whose first seq id is above it. Between the two are segments that are empty,
+    /// or unsound at their beginning.
+    next: usize,
+}
+
+fn place(segments: &[Arc<Segment>], seq: u64) -> Place {
+    let known = |at: usize| {
+        let first = segments.get(at).map(|segment| segment.first_seq());
+        first.and_then(Result::ok).flatten()
+    };
+    let (mut low, mut high, mut last) = (0, segments.len(), None);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let nearest = (low..=middle).rev().find_map(|at| Some((at, known(at)?)));
+        match nearest {
+            Some((at, first)) if first <= seq => {
+                last = Some(at);
+                low = middle + 1;
+            }
+            Some((at, _)) => high = at,
+            None => low = middle + 1,
+        }
+    }
+    Place { last, next: high }
+}
+
+impl Walk {
+    /// Holds the record that has entry `target`, wherever it is.
+    pub(super) fn locate(&mut self, target: u64) -> Result<()> {
+        self.snapshot = self.view().snapshot();
+        let snapshot = Arc::clone(&self.snapshot);
+        let Place { last, next } = place(&snapshot.segments, target);
+        if let Some(cursor) = &mut self.cursor {
+            cursor.slow_down();
+        }
+        let behind = last.map_or(0, |last| last + 1);
+        for segment in snapshot.segments.get(behind..next).unwrap_or_default().iter().rev() {
+            if self.enter_by_index(segment, target) {
+                return self.walk_to(target);
+            }
+        }
+        if let Some(segment) = last.and_then(|last| snapshot.segments.get(last)) {
+            if !self.enter_by_index(segment, target) {
+                self.enter(Arc::clone(segment))?;
+                let first = segment.first_seq()?;
+                self.take(0, first)?;
+            }
+            return self.walk_to(target);
+        }
+        // Nothing that is known begins before it: what is there must tell why.
+        let Some(segment) = snapshot.segments.iter().find(|s| !matches!(s.end(), Ok(0))) else {
+            return Err(
+                Error::corrupt("the log has no segment for an entry that it has").seq_at(target)
+            );
+        };
+        self.enter(Arc::clone(segment))?;
+        let found = self.take(0, None).map_err(|error| error.seq_at(target))?;
+        let found = found.map_or(0, |held| held.seq());
+        if found <= target {
+            return self.walk_to(target);
+        }
+        Err(fault::misplaced(segment, 0, target, found))
+    }
+
+    /// Holds the record that the index gives for `target`, if it is sound and not behind it.
+    fn enter_by_index(&mut self, segment: &Arc<Segment>, target: u64) -> bool {
+        let log_id = self.snapshot.log_id;
+        // Where entries were given up, the index may know of a record between them and the target, but
+        // only under the next number.
+        let later = (!self.snapshot.losses.is_empty())
+            .then(|| segment.hint(target.saturating_add(EVERY - 1), log_id))
+            .flatten();
+        let hints = [later, segment.hint(target, log_id)];
+        hints.into_iter().flatten().any(|hint| {
+            if self.enter(Arc::clone(segment)).is_err() {
+                return false;
+            }
+            matches!(self.take(hint.offset, None), Ok(Some(held)) if held.seq() <= target)
+        })
+    }
+
+    /// Steps forward from the record at hand.
+    fn walk_to(&mut self, target: u64) -> Result<()> {
+        while let Some(held) = self.cursor.as_ref().and_then(|cursor| cursor.held) {
+            if held.next_seq() > target {
+                return Ok(());
+            }
+            self.step_on(held.end(), held.next_seq())?;
+        }
+        Err(fault::restless())
+    }
+}

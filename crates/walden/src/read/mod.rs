@@ -1,0 +1,33 @@
+//! Reading: entries in order, in either direction, from anywhere, beside a writer.
+//!
+//! * `walk`: a position, and stepping from record to record; with `cursor` (the record at hand),
+//!   `locate` (where a seq id lies) and `fault` (what to say where something is wrong)
+//! * `reader`, `range`, `follower`: what users hold; with `time` (seeking by append time)
+//! * `read_only`: a log that another process may be writing; with `foreign` (what is known of it), `survey`
+//!   (which segments live), `tail` (where it ends), `epochs` (what was cut)
+//!
+//! Nothing here writes, and nothing takes the append lock.
+
+mod cursor;
+mod epochs;
+mod fault;
+mod follower;
+mod foreign;
+mod locate;
+mod range;
+mod read_only;
+mod reader;
+mod survey;
+mod tail;
+#[cfg(test)]
+mod testing;
+mod ticker;
+mod time;
+mod walk;
+
+pub use self::follower::{Event, Follower};
+pub use self::range::Entries;
+pub use self::read_only::{LogReader, logs_in};
+pub use self::reader::Reader;
+
+pub(crate) use self::range::{get, range};

@@ -1,0 +1,181 @@
+//! Where a log ends that is only read: its last records are looked at one by one.
+
+use std::io;
+
+use super::time::file_time;
+use crate::error::{Error, Result};
+use crate::record::{FOOTER_LEN, Fault, HEADER_LEN, Header, OVERHEAD, read_footer};
+use crate::segment::source::first_nonzero;
+use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
+use crate::storage::File;
+use crate::sync::Arc;
+
+/// How far the records of the log have been seen to be sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) ordinal: u64,
+    pub(super) offset: u64,
+    /// 0: whatever the next record says.
+    pub(super) next_seq: u64,
+}
+
+/// Why a run of sound records ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// At the end of the file.
+    End,
+    /// At zeros.
+    Zeros,
+    /// At something else.
+    Unsound,
+}
+
+/// Follows sound records, one after the other, from `tail` on.
+///
+/// # Errors
+/// `Io`; `Corrupt` for a flagged record where none may be.
+pub(super) fn run(segment: &Segment, tail: &mut Tail, limit: u64, plain: bool) -> Result<Stop> {
+    let opened = segment.opened()?;
+    let mut source = RecordSource::new(Arc::clone(&opened.file), ONE_RECORD);
+    let (mut fills, mut time) = (0, u64::MAX);
+    loop {
+        let step = source
+            .record_at(tail.offset, limit)
+            .map_err(|error| Error::io("read", &segment.path, error).offset_at(tail.offset))?;
+        let (seq, next, len) = match step {
+            Step::Record(record)
+                if record.footer_ok && (tail.next_seq == 0 || tail.next_seq == record.seq()) =>
+            {
+                if plain && record.header.size != record.header.payload_len() {
+                    return Err(no_manifest(segment));
+                }
+                (record.seq(), record.next_seq(), record.len())
+            }
+            Step::End => return Ok(Stop::End),
+            Step::Unwritten => return Ok(Stop::Zeros),
+            Step::Record(_) | Step::Bad(_) => return Ok(Stop::Unsound),
+        };
+        if fills != source.fills() {
+            // Asked after they were read, the file's time is not before that of the entries.
+            fills = source.fills();
+            time = opened.file.modified().map_or(u64::MAX, file_time);
+            source.set_read_ahead(READ_AHEAD);
+        }
+        segment.note_first_seq(seq);
+        segment.building(|index| {
+            if let Some(index) = index {
+                index.times_from_file = true;
+                index.add(tail.offset, seq, next, time);
+            }
+        });
+        tail.offset += len;
+        tail.next_seq = next;
+    }
+}
+
+/// Raises what readers may look at, never lowers it: others may be reading.
+pub(super) fn raise_end(segment: &Segment, end: u64) -> Result<()> {
+    if segment.end()? < end {
+        segment.set_end(end);
+    }
+    Ok(())
+}
+
+fn no_manifest(segment: &Segment) -> Error {
+    Error::corrupt(
+        "the manifest is missing: this log has a record that is never written without one",
+    )
+    .path(&segment.path)
+    .advice("nothing was changed; `walden repair` shows how to rebuild it from the segments")
+}
+
+/// Whether a segment begins with the record `seq`.
+pub(super) fn begins_with(segment: &Segment, seq: u64) -> Result<bool> {
+    let file = &segment.opened()?.file;
+    let len = length(&**file, segment)?;
+    let step = RecordSource::new(Arc::clone(file), ONE_RECORD).record_at(0, len).map(
+        |step| matches!(step, Step::Record(record) if record.footer_ok && record.seq() == seq),
+    );
+    step.map_err(|error| Error::io("read", &segment.path, error))
+}
+
+/// The file's length.
+pub(super) fn length(file: &dyn File, segment: &Segment) -> Result<u64> {
+    file.len().map_err(|error| Error::io("tell the length", &segment.path, error))
+}
+
+/// In a log without a manifest: whether what is unsound at `tail` is damage, since sound records that must
+/// have come later lie behind it.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn is_damage(segment: &Segment, tail: &Tail, limit: u64, stop: Stop) -> Result<bool> {
+    let file = &segment.opened()?.file;
+    let io = |error| Error::io("read", &segment.path, error);
+    match stop {
+        Stop::End => return Ok(false),
+        Stop::Zeros if first_nonzero(&**file, tail.offset, limit).map_err(io)?.is_none() => {
+            return Ok(false);
+        }
+        Stop::Zeros | Stop::Unsound => {}
+    }
+    later_record(file, tail.offset, limit, tail.next_seq).map_err(io)
+}
+
+/// Whether somewhere behind `from` lies a record that must have been written after `expected`: length,
+/// checksum and footer fit, and its seq id could have been reached by then. It is a candidate, not proved
+/// to be a record: payloads may embed one. True as well where looking on would cost too much.
+fn later_record(file: &Arc<dyn File>, from: u64, end: u64, expected: u64) -> io::Result<bool> {
+    let mut budget = end.saturating_mul(4);
+    let mut source = RecordSource::new(Arc::clone(file), READ_AHEAD);
+    let mut at = from.saturating_add(1);
+    while at.saturating_add(OVERHEAD) <= end {
+        let fits = |header: &Header| {
+            let most = expected.saturating_add((at - from) / OVERHEAD);
+            header.record_len() <= end - at && header.seq > expected && header.seq <= most
+        };
+        let header = Header::parse(source.window(at, HEADER_LEN, end)?).filter(fits);
+        if let Some(header) = header {
+            let footer_at = at + header.record_len() - FOOTER_LEN;
+            let footer = RecordSource::new(Arc::clone(file), FOOTER_LEN)
+                .window(footer_at, FOOTER_LEN, end)
+                .map(read_footer)?;
+            if footer == Some(header.size) {
+                // The checksum, and what of the file must be read for it.
+                let work = header.record_len() + READ_AHEAD.min(end - at);
+                let Some(left) = budget.checked_sub(work) else { return Ok(true) };
+                budget = left;
+                match source.record_at(at, end)? {
+                    Step::Record(_) | Step::Bad(Fault::Newer) => return Ok(true),
+                    Step::End | Step::Unwritten | Step::Bad(_) => {}
+                }
+            }
+        }
+        at += 1;
+    }
+    Ok(false)
+}
+
+/// The seq id after the last record of a complete segment; with whether something is wrong behind it.
+///
+/// # Errors
+/// `Io`; `Corrupt` for a flagged record.
+pub(super) fn after(segment: &Segment) -> Result<Option<(u64, bool)>> {
+    let end = segment.end()?;
+    if end == 0 {
+        return Ok(None);
+    }
+    let opened = segment.opened()?;
+    let mut source = RecordSource::new(Arc::clone(&opened.file), ONE_RECORD);
+    let (_, step) =
+        source.record_before(end).map_err(|error| Error::io("read", &segment.path, error))?;
+    if let Step::Record(record) = step {
+        if record.header.size != record.header.payload_len() {
+            return Err(no_manifest(segment));
+        }
+        return Ok(Some((record.next_seq(), false)));
+    }
+    let mut tail = Tail { ordinal: segment.ordinal, offset: 0, next_seq: 0 };
+    run(segment, &mut tail, end, true)?;
+    Ok((tail.next_seq > 0).then_some((tail.next_seq, true)))
+}

@@ -1,0 +1,371 @@
+//! A position in the log, and stepping from record to record in both directions.
+//!
+//! The order of every step: know that the entry is there (`end`); read and prove the record; then, for
+//! a log that another process writes, ask what it did meanwhile; then look whether the era is still
+//! the same and the entry still is in the log; only then hand it out. What looks unsound is damage only if
+//! nothing was cut or removed meanwhile ([`Walk::settle`]).
+//!
+//! After an error the position is where it was, so that the same call gives the same answer.
+
+use bytes::Bytes;
+
+use super::cursor::{Cursor, Held};
+use super::fault;
+use crate::error::{Error, Result};
+use crate::segment::Segment;
+use crate::snapshot::{Snapshot, View};
+use crate::sync::Arc;
+use crate::watermark::{Level, truncated};
+
+/// How often a step is tried again because the log changed meanwhile.
+const RETRIES: u32 = 64;
+
+/// A position in a log.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    view: Arc<dyn View>,
+    level: Level,
+    /// The seq id that `forward` gives; `backward` gives the one before.
+    position: u64,
+    /// The era in which the position means something.
+    era: u64,
+    /// Entries below it were there in this era.
+    end: u64,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) cursor: Option<Cursor>,
+    /// The window after which a foreign log was last asked what happened.
+    asked: u64,
+    /// Why the last try failed, while there is another.
+    failed: Option<Error>,
+}
+
+impl Walk {
+    /// Begins at `position`, of which nothing is asked.
+    pub(crate) fn new(view: Arc<dyn View>, position: u64) -> Self {
+        let era = view.era();
+        let snapshot = view.snapshot();
+        let level = Level::Written;
+        Self { view, level, position, era, end: 0, snapshot, cursor: None, asked: 0, failed: None }
+    }
+
+    pub(crate) fn view(&self) -> &Arc<dyn View> {
+        &self.view
+    }
+
+    pub(crate) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) const fn era(&self) -> u64 {
+        self.era
+    }
+
+    pub(crate) const fn level(&self) -> Level {
+        self.level
+    }
+
+    pub(crate) fn set_level(&mut self, level: Level) {
+        self.level = level;
+        self.end = 0;
+    }
+
+    /// Takes `position` in the log as it is now, whatever was cut before.
+    ///
+    /// # Errors
+    /// `Removed`, `BeyondEnd`; then nothing changed.
+    pub(crate) fn seek(&mut self, position: u64) -> Result<()> {
+        if position >= self.view.end(Level::Written) {
+            self.view.refresh()?;
+        }
+        let era = self.view.era();
+        let (first, next) = (self.view.first_seq(), self.view.end(Level::Written));
+        if position < first {
+            return Err(fault::removed(position, first));
+        }
+        if position > next {
+            return Err(fault::beyond(position, next));
+        }
+        if era != self.era {
+            self.resync(era);
+        }
+        self.position = position;
+        Ok(())
+    }
+
+    /// If the entry before the position was cut: goes to where the new history begins, and tells where.
+    pub(crate) fn follow_cut(&mut self) -> Option<u64> {
+        let era = self.view.era();
+        let at = self.view.cut_since(self.era).filter(|at| *at < self.position)?;
+        self.resync(era);
+        self.position = at;
+        Some(at)
+    }
+
+    /// Has the entry at the position at hand; false at the end. The position stays.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub(crate) fn forward(&mut self) -> Result<bool> {
+        for _ in 0..RETRIES {
+            if self.position >= self.end {
+                self.end = self.view.end(self.level);
+                if self.position >= self.end {
+                    if self.moved()? {
+                        continue;
+                    }
+                    return Ok(false);
+                }
+            }
+            let there = self.hold(self.position)?;
+            if !self.moved()? && there {
+                return Ok(true);
+            }
+        }
+        Err(self.give_up())
+    }
+
+    /// Has the entry before the position at hand; false at the beginning. The position stays.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub(crate) fn backward(&mut self) -> Result<bool> {
+        for _ in 0..RETRIES {
+            let first = self.view.first_seq();
+            let Some(target) = self.position.checked_sub(1).filter(|seq| *seq >= first) else {
+                if self.moved()? {
+                    continue;
+                }
+                return Ok(false);
+            };
+            let there = self.hold(target)?;
+            if !self.moved()? && there && target >= self.view.first_seq() {
+                return Ok(true);
+            }
+        }
+        Err(self.give_up())
+    }
+
+    /// The payload of the entry at hand, borrowed; the position moves on to `position`.
+    ///
+    /// # Errors
+    /// `Unsupported`: then the position stays.
+    pub(crate) fn borrow(&mut self, seq: u64, position: u64) -> Result<&[u8]> {
+        let (offset, len) = self.payload(seq)?;
+        self.position = position;
+        let source = self.cursor.as_ref().map(|cursor| &cursor.source);
+        Ok(source.and_then(|source| source.held(offset, len)).unwrap_or_default())
+    }
+
+    /// The payload of the entry at hand, sharing the window's memory; the position moves on.
+    ///
+    /// # Errors
+    /// `Unsupported`: then the position stays.
+    pub(crate) fn share(&mut self, seq: u64, position: u64) -> Result<Bytes> {
+        let (offset, len) = self.payload(seq)?;
+        self.position = position;
+        let source = self.cursor.as_ref().map(|cursor| &cursor.source);
+        Ok(source.and_then(|source| source.share(offset, len)).unwrap_or_default())
+    }
+
+    /// Where the payload lies; it is proved that the window holds it.
+    fn payload(&self, seq: u64) -> Result<(u64, u64)> {
+        let cursor = self.cursor.as_ref().ok_or_else(fault::restless)?;
+        let (offset, len) = cursor.payload(seq)?;
+        if cursor.source.held(offset, len).is_none() {
+            return Err(fault::damage(&cursor.segment, offset, seq, "a record is not at hand"));
+        }
+        Ok((offset, len))
+    }
+
+    /// Whether the log was cut behind the position, so that the step is to be made again.
+    fn moved(&mut self) -> Result<bool> {
+        let era = self.view.era();
+        if era == self.era {
+            let first = self.view.first_seq();
+            if self.position < first {
+                return Err(fault::removed(self.position, first));
+            }
+            return Ok(false);
+        }
+        if let Some(at) = self.view.cut_since(self.era).filter(|at| *at < self.position) {
+            return Err(truncated(at));
+        }
+        self.resync(era);
+        Ok(true)
+    }
+
+    fn resync(&mut self, era: u64) {
+        self.era = era;
+        self.end = 0;
+        self.drop_held();
+    }
+
+    fn drop_held(&mut self) {
+        if let Some(cursor) = &mut self.cursor {
+            cursor.forget();
+        }
+    }
+
+    /// Has the record with entry `target` at hand; false if the log changed and the step is to be made
+    /// again.
+    fn hold(&mut self, target: u64) -> Result<bool> {
+        if !self.snapshot.losses.is_empty() {
+            self.refuse_lost(target)?;
+        }
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.has(target)) {
+            return Ok(true);
+        }
+        if let Err(error) = self.reach(target) {
+            return self.settle(target, error).map(|()| false);
+        }
+        let fills = self.cursor.as_ref().map_or(0, |cursor| cursor.source.fills());
+        if self.asked != fills && self.view.is_foreign() {
+            self.asked = fills;
+            self.view.refresh()?;
+        }
+        Ok(true)
+    }
+
+    fn refuse_lost(&self, target: u64) -> Result<()> {
+        let lost =
+            self.snapshot.losses.iter().find(|(first, last)| (*first..=*last).contains(&target));
+        lost.map_or(Ok(()), |(first, last)| Err(fault::lost(*first, *last)))
+    }
+
+    fn reach(&mut self, target: u64) -> Result<()> {
+        let Some((held, cursor)) =
+            self.cursor.as_mut().and_then(|cursor| Some((cursor.held?, cursor)))
+        else {
+            return self.locate(target);
+        };
+        if held.contains(target) {
+            // Proved once, but the window has moved on since.
+            let limit = cursor.segment.end()?;
+            return cursor.take(held.offset, limit, Some(held.seq()));
+        }
+        let fills = cursor.source.fills();
+        if target == held.next_seq() {
+            self.step_on(held.end(), target)?;
+        } else if target.checked_add(1) == Some(held.seq()) {
+            self.step_back(held.offset, target)?;
+        } else {
+            return self.locate(target);
+        }
+        if let Some(cursor) = &mut self.cursor {
+            cursor.speed_up(fills);
+        }
+        Ok(())
+    }
+
+    /// Holds the record at `offset` of the current segment, or the first one behind it.
+    pub(super) fn step_on(&mut self, mut offset: u64, expected: u64) -> Result<()> {
+        loop {
+            let Some(cursor) = &mut self.cursor else { return Err(fault::restless()) };
+            // Asked after `end` was: so a record that is there lies before it, or in a later segment.
+            let limit = cursor.segment.end()?;
+            if offset < limit {
+                return cursor.take(offset, limit, Some(expected));
+            }
+            if offset > limit {
+                let what = "the segment ends inside a record";
+                return Err(fault::damage(&cursor.segment, limit, expected, what));
+            }
+            let ordinal = cursor.segment.ordinal;
+            self.snapshot = self.view.snapshot();
+            let segments = &self.snapshot.segments;
+            let own = segments.partition_point(|segment| segment.ordinal < ordinal);
+            let again = segments.get(own).filter(|segment| segment.ordinal == ordinal);
+            if let Some(again) = again.filter(|again| !Arc::ptr_eq(again, &cursor.segment)) {
+                // The same file, which has got its name since and gone on under that.
+                self.enter(Arc::clone(again))?;
+                continue;
+            }
+            let next = own + usize::from(again.is_some());
+            let Some(segment) = segments.get(next).map(Arc::clone) else {
+                let what = "the log ends before an entry that it has";
+                return Err(fault::damage(&cursor.segment, limit, expected, what));
+            };
+            self.enter(segment)?;
+            offset = 0;
+        }
+    }
+
+    /// Holds the record that ends at `end` of the current segment, or the last one before it.
+    fn step_back(&mut self, mut end: u64, target: u64) -> Result<()> {
+        while end == 0 {
+            let Some(cursor) = &self.cursor else { return Err(fault::restless()) };
+            let ordinal = cursor.segment.ordinal;
+            self.snapshot = self.view.snapshot();
+            let segments = &self.snapshot.segments;
+            let at = segments.partition_point(|segment| segment.ordinal < ordinal);
+            let Some(segment) = at.checked_sub(1).and_then(|at| segments.get(at)) else {
+                let what = "the log begins after an entry that it has";
+                return Err(fault::damage(&cursor.segment, 0, target, what));
+            };
+            let segment = Arc::clone(segment);
+            self.enter(segment)?;
+            end = self.cursor.as_ref().map_or(Ok(0), |cursor| cursor.segment.end())?;
+        }
+        let Some(cursor) = &mut self.cursor else { return Err(fault::restless()) };
+        if cursor.take_before(end, target)? {
+            return Ok(());
+        }
+        // A footer that leads nowhere: the entry may be proved all the same, coming from the front.
+        self.locate(target)
+    }
+
+    /// Goes to the beginning of another segment.
+    pub(super) fn enter(&mut self, segment: Arc<Segment>) -> Result<()> {
+        match &mut self.cursor {
+            Some(cursor) => cursor.enter(segment),
+            None => {
+                self.cursor = Some(Cursor::new(segment)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Holds whatever record is at `offset`; that it belongs there is for the caller to see.
+    pub(super) fn take(&mut self, offset: u64, expected: Option<u64>) -> Result<Option<Held>> {
+        let Some(cursor) = &mut self.cursor else { return Err(fault::restless()) };
+        let limit = cursor.segment.end()?;
+        cursor.take(offset, limit, expected)?;
+        Ok(cursor.held)
+    }
+
+    /// What to make of a failed read. If the log changed meanwhile, it is to be tried again, from a fresh
+    /// start; else it is what it looks like.
+    fn settle(&mut self, target: u64, error: Error) -> Result<()> {
+        if self.view.is_foreign() {
+            self.view.refresh()?;
+        }
+        if self.view.era() != self.era {
+            return self.fail_later(error);
+        }
+        let newest = self.view.snapshot();
+        if target < newest.first_seq {
+            return Err(fault::removed(target, newest.first_seq));
+        }
+        if !Arc::ptr_eq(&newest, &self.snapshot) {
+            self.snapshot = newest;
+            self.drop_held();
+            return self.fail_later(error);
+        }
+        match error.file() {
+            Some(path) if error.io_kind() == Some(std::io::ErrorKind::NotFound) => {
+                Err(fault::missing(path, target))
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Keeps the error, in case trying again and again comes to nothing.
+    fn fail_later(&mut self, error: Error) -> Result<()> {
+        self.failed = Some(error);
+        Ok(())
+    }
+
+    fn give_up(&mut self) -> Error {
+        self.failed.take().unwrap_or_else(fault::restless)
+    }
+}
