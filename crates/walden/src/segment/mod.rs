@@ -1,8 +1,10 @@
 //! One segment file: its names, its records, its index.
 
+pub(crate) mod behind;
 pub(crate) mod files;
 pub(crate) mod index;
 pub(crate) mod names;
+pub(crate) mod search;
 pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
