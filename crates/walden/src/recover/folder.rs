@@ -60,22 +60,38 @@ fn cannot_list(dir: &Path, error: std::io::Error) -> Error {
 
 /// Makes a folder and those above it, and their names durable (invariant 6).
 pub(crate) fn make(storage: &dyn Storage, dir: &Path) -> Result<()> {
-    match storage.list(dir) {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Error::io("open the folder", dir, error)),
-    }
     let parent = match dir.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Err(Error::new(ErrorKind::NotFound, "there is no such folder").path(dir)),
+        Some(parent) if parent.as_os_str().is_empty() => Some(Path::new(".")),
+        parent => parent,
     };
-    make(storage, parent)?;
-    match storage.create_dir(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::io("make the folder", dir, error));
+    let found = match storage.list(dir) {
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::io("open the folder", dir, error)),
+    };
+    let Some(parent) = parent else {
+        let missing = || Error::new(ErrorKind::NotFound, "there is no such folder").path(dir);
+        return found.map(drop).ok_or_else(missing);
+    };
+    match found {
+        // A manifest is made only once the folder's own name is durable.
+        Some(entries) if entries.iter().any(|entry| is_manifest(&entry.name)) => return Ok(()),
+        // It may be from a try that a crash cut off. Who may not read the folder above didn't make this one.
+        Some(_) if storage.list(parent).is_err() => return Ok(()),
+        Some(_) => {}
+        None => {
+            make(storage, parent)?;
+            match storage.create_dir(dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("make the folder", dir, error));
+                }
+                _ => {}
+            }
         }
-        _ => {}
     }
     storage.sync_dir(parent).map_err(|error| Error::io("sync the folder", parent, error))
+}
+
+fn is_manifest(name: &std::ffi::OsStr) -> bool {
+    Path::new(name).extension().is_some_and(|ending| ending == "manifest")
 }
