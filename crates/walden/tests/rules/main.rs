@@ -5,8 +5,10 @@
 #![expect(clippy::mem_forget, reason = "a crash drops nothing: closing would tidy up")]
 
 mod cuts;
+mod full;
 mod go;
 mod manifest;
 mod marks;
 mod rotation;
 mod support;
+mod sync_fails;
