@@ -42,6 +42,13 @@ impl Case {
 
 /// All cases.
 pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = not_durable();
+    cases.extend(durable());
+    cases.extend(reading());
+    cases
+}
+
+fn not_durable() -> Vec<Case> {
     let mut cases = vec![
         Case::new(
             "Background, 1 thread, 128 B",
@@ -63,10 +70,26 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "OsCache, batches of 64, 128 B",
-            |dir, s| append(dir, s, &Config::os_cache(), 1, 128, 64),
+            |dir, s| append(dir, s, &Config::os_cache().segment_size(256 << 20), 1, 128, 64),
             "64 plain records, one `write`",
             |dir, s| baseline::write_loop(dir, s, 128, 64, false),
         ),
+    ];
+    for payload in [64 << 10, 1 << 20] {
+        cases.push(Case::new(
+            format!("OsCache, 1 thread, {} KiB", payload >> 10),
+            move |dir, s| {
+                append(dir, s, &Config::os_cache().segment_size(256 << 20), 1, payload, 1)
+            },
+            "`write` each",
+            move |dir, s| baseline::write_loop(dir, s, payload, 1, false),
+        ));
+    }
+    cases
+}
+
+fn durable() -> Vec<Case> {
+    let mut cases = vec![
         Case::new(
             "Always, 1 thread, 128 B",
             |dir, s| append(dir, s, &Config::durable(), 1, 128, 1),
@@ -94,27 +117,24 @@ pub(crate) fn cases() -> Vec<Case> {
         "Always, 64 threads",
         |dir, s| append(dir, s, &Config::durable(), 64, 128, 1),
     ));
-    for payload in [64 << 10, 1 << 20] {
-        cases.push(Case::new(
-            format!("OsCache, 1 thread, {} KiB", payload >> 10),
-            move |dir, s| append(dir, s, &Config::os_cache().segment_size(64 << 20), 1, payload, 1),
-            "`write` each",
-            move |dir, s| baseline::write_loop(dir, s, payload, 1, false),
-        ));
-    }
-    cases.push(Case::new(
-        "read_next, warm, 128 B",
-        |dir, s| read(dir, s, 128, false),
-        "bare reader",
-        |dir, s| baseline::read_loop(dir, s, 128),
-    ));
-    cases.push(Case::new(
-        "range, warm, 128 B",
-        |dir, s| read(dir, s, 128, true),
-        "bare reader",
-        |dir, s| baseline::read_loop(dir, s, 128),
-    ));
     cases
+}
+
+fn reading() -> Vec<Case> {
+    vec![
+        Case::new(
+            "read_next, warm, 128 B",
+            |dir, s| read(dir, s, 128, false),
+            "bare reader",
+            |dir, s| baseline::read_loop(dir, s, 128),
+        ),
+        Case::new(
+            "range, warm, 128 B",
+            |dir, s| read(dir, s, 128, true),
+            "bare reader",
+            |dir, s| baseline::read_loop(dir, s, 128),
+        ),
+    ]
 }
 
 /// Appends for `seconds` in a fresh log; records a second.

@@ -10,7 +10,7 @@ use crate::segment::{FileCache, Index, Names, Segment};
 use crate::snapshot::{Snapshot, View};
 use crate::stats::{Counters, Stats};
 use crate::storage::{Clock, Latch, Storage};
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::watermark::{Level, Watermark};
 use crate::write::appender::{Appender, State};
 use crate::write::flush::Writer;
@@ -52,6 +52,10 @@ pub(crate) struct Log {
     pub(crate) named: AtomicU64,
     /// The epoch of what is appended now, in two halves behind one lock with the era.
     pub(crate) epoch: Mutex<u128>,
+    /// Bytes that could not be written for want of room wait in the write stage.
+    pub(crate) stuck: AtomicBool,
+    /// A glimpse of the appender's `index_due`, so that the clock is read for few appends.
+    pub(crate) index_due: AtomicU64,
     /// Bytes appended since opening, and how many of them are durable.
     pub(crate) bytes_appended: AtomicU64,
     pub(crate) bytes_durable: AtomicU64,
@@ -118,6 +122,8 @@ impl Log {
             pending: Mutex::new(pending),
             named: AtomicU64::new(keeper.manifest.active),
             epoch: Mutex::new(keeper.manifest.epoch()),
+            stuck: AtomicBool::new(false),
+            index_due: AtomicU64::new(0),
             bytes_appended: AtomicU64::new(0),
             bytes_durable: AtomicU64::new(0),
             report: Mutex::new(report),

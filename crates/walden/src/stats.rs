@@ -76,6 +76,11 @@ impl Counters {
         counter.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// As [`add`](Self::add), where a lock keeps all others from adding to it.
+    pub(crate) fn add_alone(counter: &AtomicU64, n: u64) {
+        counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> Stats {
         self.snapshot()
     }

@@ -321,10 +321,6 @@ impl Watermark {
         self.fire_where(|_| true);
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().closed
-    }
-
     /// How many wait.
     pub(crate) fn waiters(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)

@@ -9,7 +9,7 @@ use std::thread;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::json;
-use walden::{BatchFormat, Config, ErrorKind, Ticket, Wal};
+use walden::{BatchFormat, Config, ErrorKind, Wal};
 
 use crate::args::exit_codes;
 use crate::context::Context;
@@ -38,7 +38,7 @@ pub(crate) struct Append {
     /// The log's folder
     dir: PathBuf,
 
-    /// What a record has survived before more is read
+    /// What a group of records has survived before the next group is appended
     #[arg(long, value_enum, default_value_t = Sync::Always, value_name = "WHEN")]
     sync: Sync,
 
@@ -143,30 +143,24 @@ impl Append {
     fn append(&self, wal: &Wal, chunk: &Chunk) -> Result<(), Failure> {
         let mut last = None;
         let records = chunk.records();
-        match (self.batch, self.sync) {
-            (None, Sync::Always) => {
+        match self.batch {
+            None => {
                 for record in records {
                     last = Some(wal.submit(record)?);
                 }
             }
-            (None, _) => {
-                for record in records {
-                    wal.append(record)?;
-                }
-            }
-            (Some(size), Sync::Always) => {
+            Some(size) => {
                 for batch in records.chunks(size.get()) {
                     last = Some(wal.submit_batch(batch)?);
                 }
             }
-            (Some(size), _) => {
-                for batch in records.chunks(size.get()) {
-                    wal.append_batch(batch)?;
-                }
-            }
         }
-        // One sync for the whole chunk, while the input thread gathers the next one.
-        last.as_ref().map(Ticket::wait).transpose()?;
+        // Once for the whole chunk, while the input thread gathers the next one.
+        match (self.sync, last) {
+            (Sync::Always, Some(last)) => last.wait().map(drop)?,
+            (Sync::OsCache, _) => wal.flush()?,
+            _ => {}
+        }
         Ok(())
     }
 }

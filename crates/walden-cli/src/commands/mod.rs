@@ -2,6 +2,7 @@
 
 mod append;
 mod cat;
+mod demo;
 mod get;
 mod plan;
 mod retain;
@@ -21,6 +22,9 @@ pub(crate) enum Command {
     Get(get::Get),
     Truncate(truncate::Truncate),
     Retain(retain::Retain),
+    Demo(demo::Demo),
+    #[command(hide = true)]
+    DemoWriter(demo::writer::DemoWriter),
 }
 
 impl Command {
@@ -34,6 +38,8 @@ impl Command {
             Self::Get(command) => command.run(context),
             Self::Truncate(command) => command.run(context),
             Self::Retain(command) => command.run(context),
+            Self::Demo(command) => command.run(context),
+            Self::DemoWriter(command) => command.run(),
         }
     }
 }

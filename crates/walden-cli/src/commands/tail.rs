@@ -22,8 +22,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Print the last entries of a log, and with --follow those to come
 ///
 /// Reads beside a writer without disturbing it, and writes nothing. With --follow it goes on until Ctrl-C
-/// (exit code 130) or until the reader of its output goes; a cut of what was printed is told on stderr,
-/// and it goes on with what is the log then.
+/// (exit code 130) or until the reader of its output goes; a cut of what was printed is told on stderr
+/// (with --json as {"event":"truncated","at":SEQ}), and it goes on with what is the log then.
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
     "Examples:\n  \

@@ -105,10 +105,11 @@ impl LogReader {
         (next > self.first_seq()).then(|| next.saturating_sub(1))
     }
 
-    /// Every entry below this seq id is known to be durable.
+    /// The last seq id that is known to be durable. One less than [`first_seq`](Self::first_seq) where none
+    /// is.
     #[must_use]
     pub fn durable_seq(&self) -> u64 {
-        self.view.end(Level::Durable)
+        self.view.end(Level::Durable).saturating_sub(1)
     }
 
     /// Whether there is no entry.

@@ -116,7 +116,8 @@ impl Walk {
                     return Ok(false);
                 }
             }
-            if self.hold(self.position)? && !self.moved()? {
+            let there = self.hold(self.position)?;
+            if !self.moved()? && there {
                 return Ok(true);
             }
         }
@@ -136,8 +137,8 @@ impl Walk {
                 }
                 return Ok(false);
             };
-            let there = self.hold(target)? && !self.moved()?;
-            if there && target >= self.view.first_seq() {
+            let there = self.hold(target)?;
+            if !self.moved()? && there && target >= self.view.first_seq() {
                 return Ok(true);
             }
         }
@@ -272,7 +273,14 @@ impl Walk {
             let ordinal = cursor.segment.ordinal;
             self.snapshot = self.view.snapshot();
             let segments = &self.snapshot.segments;
-            let next = segments.partition_point(|segment| segment.ordinal <= ordinal);
+            let own = segments.partition_point(|segment| segment.ordinal < ordinal);
+            let again = segments.get(own).filter(|segment| segment.ordinal == ordinal);
+            if let Some(again) = again.filter(|again| !Arc::ptr_eq(again, &cursor.segment)) {
+                // The same file, which has got its name since and gone on under that.
+                self.enter(Arc::clone(again))?;
+                continue;
+            }
+            let next = own + usize::from(again.is_some());
             let Some(segment) = segments.get(next).map(Arc::clone) else {
                 let what = "the log ends before an entry that it has";
                 return Err(fault::damage(&cursor.segment, limit, expected, what));

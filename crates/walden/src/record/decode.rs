@@ -137,7 +137,8 @@ fn split<'a>(bytes: &'a [u8], header: &Header) -> Option<(&'a [u8], u64)> {
 #[cfg(test)]
 #[expect(clippy::big_endian_bytes, reason = "the format is the Go library's")]
 mod tests {
-    use super::super::{PACKED, encode, encode_packed};
+    use super::super::layout::PACKED;
+    use super::super::{encode, encode_packed};
     use super::*;
 
     fn record(bytes: &[u8]) -> Record<'_> {

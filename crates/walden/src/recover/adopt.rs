@@ -1,11 +1,13 @@
 //! Logs without a manifest: new ones, and the Go library's.
 
 use super::folder::Folder;
-use super::scan::{Candidate, borders};
+use super::judge::judge;
+use super::scan::{self, Candidate, borders};
 use crate::error::{Error, Result};
 use crate::manifest::{Epoch, Manifest, ManifestFile};
-use crate::segment::Names;
+use crate::segment::{Names, ONE_RECORD, RecordSource, Step};
 use crate::storage::{Access, Clock, Storage};
+use crate::sync::Arc;
 
 /// What is known of complete segments, from the first on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,40 +71,53 @@ pub(crate) fn create(storage: &dyn Storage, clock: &dyn Clock, names: &Names) ->
 /// Makes the manifest of a Go log: all but its last segment count as sealed, as Go syncs a segment before
 /// it makes the next. It says of no byte in the last one that it was durable.
 ///
+/// The last segment is read and judged first: a log that is refused has no manifest afterwards.
+///
 /// # Errors
-/// `Corrupt` where the complete segments don't fit together.
+/// `Corrupt` where the complete segments don't fit together, or the last one is damaged; `TornTail`,
+/// `Unsupported`.
 pub(crate) fn adopt(
     storage: &dyn Storage,
     clock: &dyn Clock,
     names: &Names,
     folder: &Folder,
+    strict: bool,
 ) -> Result<()> {
     let Some((last, complete)) = folder.segments.split_last() else {
         return create(storage, clock, names);
     };
     let chain = chain(storage, names, complete, None)?;
-    let begins = match chain.next_seq {
-        Some(next) => next,
-        None => first_of_last(storage, names, *last)?,
-    };
-    // The names were made by another program, which may not have synced them.
-    sync_dir(storage, names)?;
+    let candidate = Candidate::open(storage, names, *last, Access::Read)?;
+    let begins = begins(&candidate, chain.next_seq)?;
     let first_seq = chain.first_seq.unwrap_or(begins);
     let manifest = first_manifest(clock, names, &folder.segments, first_seq, begins)?;
+    let scan = scan::scan(vec![candidate], manifest.open_place(), None)?;
+    judge(&scan, None, &manifest, strict, names)?;
+    if scan.flagged {
+        return Err(super::lost(names, "a segment holds batches or compressed records"));
+    }
+    // The names were made by another program, which may not have synced them.
+    sync_dir(storage, names)?;
     ManifestFile::create(storage, names, &manifest)
 }
 
-/// The seq id that the only segment with records begins with; 1 if its first record is not sound.
-fn first_of_last(storage: &dyn Storage, names: &Names, ordinal: u64) -> Result<u64> {
-    let candidate = Candidate::open(storage, names, ordinal, Access::Read)?;
-    let mut source = crate::segment::RecordSource::new(candidate.file, crate::segment::ONE_RECORD);
-    let step = source
-        .record_at(0, candidate.len)
-        .map_err(|error| Error::io("read", &candidate.path, error))?;
-    Ok(match step {
-        crate::segment::Step::Record(record) => record.seq(),
-        _ => 1,
-    })
+/// The seq id that the last segment begins with, or will, where those before it end before `next_seq`; 1 if
+/// nothing tells.
+///
+/// # Errors
+/// `Corrupt` where its first record is sound and does not go on where the others end: those were synced
+/// before it was made, so that no crash leaves this.
+pub(super) fn begins(last: &Candidate, next_seq: Option<u64>) -> Result<u64> {
+    let mut source = RecordSource::new(Arc::clone(&last.file), ONE_RECORD);
+    let step =
+        source.record_at(0, last.len).map_err(|error| Error::io("read", &last.path, error))?;
+    match (step, next_seq) {
+        (Step::Record(record), Some(next)) if record.seq() != next => {
+            Err(out_of_order(&last.path, next, record.seq()))
+        }
+        (Step::Record(record), None) => Ok(record.seq()),
+        (_, next) => Ok(next.unwrap_or(1)),
+    }
 }
 
 fn first_manifest(

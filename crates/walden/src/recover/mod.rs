@@ -6,6 +6,7 @@
 
 mod adopt;
 mod folder;
+mod judge;
 mod lock;
 mod opening;
 mod quarantine;
@@ -78,11 +79,21 @@ pub(crate) fn open(
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
 ) -> Result<OpenedLog> {
+    try_open(dir, settings, storage, clock).map_err(|error| advise(error, dir))
+}
+
+fn try_open(
+    dir: &Path,
+    settings: &Settings,
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+) -> Result<OpenedLog> {
     let begun = clock.elapsed();
     let names = Names::new(dir, &settings.prefix);
     folder::make(&*storage, dir)?;
     let lock = WriterLock::take(&*storage, &names)?;
-    let origin = ensure_manifest(&*storage, &*clock, &names, &lock.note)?;
+    let strict = settings.recovery_mode == RecoveryMode::Strict;
+    let origin = ensure_manifest(&*storage, &*clock, &names, &lock.note, strict)?;
     let (file, found) = ManifestFile::open(&*storage, &names)?;
     check_identity(&names, &found, &lock.note)?;
     let keeper =
@@ -98,33 +109,41 @@ pub(crate) fn open(
             finished_cut: false,
             notes: settings.notes.clone(),
         },
-        strict: settings.recovery_mode == RecoveryMode::Strict,
+        strict,
         quarantine_limit: settings.quarantine_limit,
     };
-    let mut opened = opening.run(&found).map_err(|error| advise(error, dir)).map(
-        |(sealed, active, next_seq, pending)| OpenedLog {
-            keeper: opening.keeper,
-            lock: opening.lock,
-            sealed,
-            active,
-            next_seq,
-            pending,
-            report: opening.report,
-        },
-    )?;
+    let (sealed, active, next_seq, pending) = opening.run(&found)?;
+    let mut opened = OpenedLog {
+        keeper: opening.keeper,
+        lock: opening.lock,
+        sealed,
+        active,
+        next_seq,
+        pending,
+        report: opening.report,
+    };
     let log_id = opened.keeper.manifest.log_id;
     opened.lock.sign(&*opened.keeper.clock, log_id);
     opened.report.took = opened.keeper.clock.elapsed().saturating_sub(begun);
     Ok(opened)
 }
 
-/// Damage ends in the next command.
+/// What keeps a log from opening ends in the next command.
 pub(crate) fn advise(error: Error, dir: &Path) -> Error {
-    if error.kind() != ErrorKind::Corrupt || error.what_to_do().is_some() {
+    if error.what_to_do().is_some() {
         return error;
     }
     let dir = crate::error::shell_word(dir);
-    error.advice(format!("nothing was changed; run: walden verify {dir}"))
+    match error.kind() {
+        ErrorKind::Corrupt => {
+            error.advice(format!("nothing was changed; run: walden verify {dir}"))
+        }
+        ErrorKind::TornTail => error.advice(format!(
+            "nothing was changed; RecoveryMode::TruncateTail keeps a copy and cuts it off; to see it: \
+             walden verify {dir}"
+        )),
+        _ => error,
+    }
 }
 
 /// There is a manifest afterwards.
@@ -133,34 +152,37 @@ fn ensure_manifest(
     clock: &dyn Clock,
     names: &Names,
     note: &LockNote,
+    strict: bool,
 ) -> Result<Origin> {
     let folder = Folder::list(storage, names)?;
     if folder.manifest {
         return Ok(Origin::Recovered);
     }
-    let lost = |why: &str| {
-        Error::corrupt(format!("the manifest is missing: {why}")).path(&names.manifest()).advice(
-            format!(
-                "to rebuild it from the segments: walden repair {}",
-                crate::error::shell_word(names.dir())
-            ),
-        )
-    };
     if note.log_id.is_some() {
-        return Err(lost("the lock file names the log's id"));
+        return Err(lost(names, "the lock file names the log's id"));
     }
     if !folder.indexes.is_empty() {
-        return Err(lost("there are index files, which are never made before it"));
+        return Err(lost(names, "there are index files, which are never made before it"));
     }
     if folder.segments.is_empty() {
         adopt::create(storage, clock, names)?;
         return Ok(Origin::Created);
     }
     if flagged(storage, names, &folder.segments)? {
-        return Err(lost("a segment holds batches or compressed records"));
+        return Err(lost(names, "a segment holds batches or compressed records"));
     }
-    adopt::adopt(storage, clock, names, &folder)?;
+    adopt::adopt(storage, clock, names, &folder, strict)?;
     Ok(Origin::Adopted)
+}
+
+/// The error for a log that had a manifest and has none.
+fn lost(names: &Names, why: &str) -> Error {
+    Error::corrupt(format!("the manifest is missing: {why}")).path(&names.manifest()).advice(
+        format!(
+            "nothing was changed; to rebuild it from the segments: walden repair {}",
+            crate::error::shell_word(names.dir())
+        ),
+    )
 }
 
 /// Whether there is a record that the Go library could not have written: all of the last segment is read

@@ -1,11 +1,13 @@
 //! The steps of opening, in their order.
 
+use super::adopt;
 use super::folder::Folder;
+use super::judge::judge;
 use super::scan::{self, Candidate, Scan, scan};
 use super::tail::{active_after_cut, complete, cut_tail, describe};
-use super::verdict::{Facts, Verdict};
+use super::verdict::Verdict;
 use super::{Active, MAX_OPEN, Origin, Pending, Recovery, WriterLock, chain};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::manifest::{Found, Place};
 use crate::num;
@@ -47,6 +49,7 @@ impl Opening {
         let mut mark =
             found.believed().map(|mark| mark.place).filter(|_| !self.report.finished_cut);
         if open.len() > MAX_OPEN {
+            self.check_mark(mark, &open)?;
             self.adopt_foreign(&mut sealed, &mut open)?;
             mark = None;
         }
@@ -123,13 +126,10 @@ impl Opening {
         );
         let first_there = sealed.first().copied();
         let in_front = first_there.is_none_or(|first| first > manifest.first_ordinal);
-        let hole = (manifest.first_ordinal..manifest.open_from)
-            .find(|ordinal| !sealed.contains(ordinal))
-            .unwrap_or(manifest.first_ordinal);
-        let error = Error::corrupt(counted).path(&self.keeper.names.wal(hole));
         if !in_front {
-            return error.advice(format!("nothing was changed; run: walden verify {dir}"));
+            return self.missing_behind(sealed, counted);
         }
+        let error = Error::corrupt(counted).path(&self.keeper.names.wal(manifest.first_ordinal));
         let next = first_there
             .and_then(|ordinal| {
                 let names = &self.keeper.names;
@@ -147,6 +147,58 @@ impl Opening {
         ))
     }
 
+    /// The hole among the sealed segments, by the first and last records of those that are there.
+    fn missing_behind(&self, sealed: &[u64], counted: String) -> Error {
+        let (manifest, keeper) = (&self.keeper.manifest, &self.keeper);
+        let mut next = manifest.first_seq;
+        let mut before = manifest.first_ordinal;
+        for ordinal in sealed {
+            let there = Candidate::open(&*keeper.storage, &keeper.names, *ordinal, Access::Read)
+                .and_then(|candidate| scan::borders(&candidate));
+            match there {
+                Ok(Some((first, _))) if first > next && *ordinal > before => {
+                    return Error::corrupt(counted)
+                        .path(&keeper.names.wal(before))
+                        .seqs(next, first - 1);
+                }
+                Ok(Some((_, behind))) => next = next.max(behind),
+                Ok(None) => {}
+                Err(error) => {
+                    return Error::corrupt(counted)
+                        .path(&keeper.names.wal(before))
+                        .caused_by(&error);
+                }
+            }
+            before = ordinal.saturating_add(1);
+        }
+        let error = Error::corrupt(counted).path(&keeper.names.wal(before));
+        if manifest.open_seq > next { error.seqs(next, manifest.open_seq - 1) } else { error }
+    }
+
+    /// What was durable before another program wrote must be there: up to the mark, and a record ends there.
+    fn check_mark(&self, mark: Option<Place>, open: &[u64]) -> Result<()> {
+        let Some(zone) = self.zone(mark, open)?.filter(|zone| zone.offset > 0) else {
+            return Ok(());
+        };
+        let keeper = &self.keeper;
+        let from = Candidate::open(&*keeper.storage, &keeper.names, zone.ordinal, Access::Read)?;
+        let mut source = RecordSource::new(Arc::clone(&from.file), crate::segment::ONE_RECORD);
+        let (_, step) = source
+            .record_before(zone.offset)
+            .map_err(|error| Error::io("read", &from.path, error))?;
+        if matches!(step, Step::Record(record) if record.next_seq() == zone.next_seq) {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "the log was durable up to byte {} of this segment, and no record with seq id {} ends there",
+            zone.offset,
+            zone.next_seq.saturating_sub(1)
+        ))
+        .path(&from.path)
+        .offset_at(zone.offset.min(from.len))
+        .seq_at(zone.next_seq.saturating_sub(1)))
+    }
+
     /// Another program wrote on: all but the last segment count as complete, as with a Go log. A new epoch
     /// begins, so that no mark is believed if this opening does not finish: nothing says how far it synced.
     fn adopt_foreign(&mut self, sealed: &mut Vec<u64>, open: &mut Vec<u64>) -> Result<()> {
@@ -155,6 +207,8 @@ impl Opening {
         let complete = std::mem::replace(open, vec![last]);
         let start = keeper.manifest.open_seq;
         let chain = chain(&*keeper.storage, &keeper.names, &complete, Some(start))?;
+        let candidate = Candidate::open(&*keeper.storage, &keeper.names, last, Access::Read)?;
+        adopt::begins(&candidate, chain.next_seq)?;
         keeper.sync_dir()?;
         let mut next = keeper.manifest.clone();
         next.open_from = last;
@@ -205,20 +259,7 @@ impl Opening {
     }
 
     fn decide(&mut self, sealed: Vec<u64>, scan: Scan, zone: Option<Place>) -> Result<Outcome> {
-        let facts = Facts {
-            marked: zone.is_some(),
-            damaged_before: scan.damage.is_some(),
-            stop: scan.stop,
-            later: scan.later,
-            rest: scan.rest,
-            below_lowest: scan.next_seq < self.keeper.manifest.lowest_next,
-            strict: self.strict,
-        };
-        let verdict = facts.verdict();
-        match verdict {
-            Verdict::GoOn | Verdict::CutTail => {}
-            refused => return Err(self.refusal(refused, &scan, facts)),
-        }
+        let verdict = judge(&scan, zone, &self.keeper.manifest, self.strict, &self.keeper.names)?;
         if self.report.origin == Origin::Adopted && zone.is_none() && scan.flagged {
             return Err(Error::corrupt("the manifest is missing: a segment holds batches")
                 .path(&self.keeper.names.manifest()));
@@ -229,32 +270,6 @@ impl Opening {
             return self.cut_tail(sealed, scan);
         }
         self.go_on(sealed, scan, zone)
-    }
-
-    fn refusal(&self, verdict: Verdict, scan: &Scan, facts: Facts) -> Error {
-        let at = scan.damage.as_ref().or(scan.stopped_at.as_ref());
-        if let (Verdict::Damage, true, None) = (verdict, facts.below_lowest, &scan.damage) {
-            let lowest = self.keeper.manifest.lowest_next;
-            return Error::corrupt("entries that were durable are missing at the end of the log")
-                .path(self.keeper.names.dir())
-                .seqs(scan.next_seq, lowest - 1);
-        }
-        let Some(at) = at else { return Error::corrupt("the log is damaged") };
-        match verdict {
-            Verdict::RefuseNewer => Error::new(ErrorKind::Unsupported, at.what.clone())
-                .path(&at.path)
-                .offset_at(at.offset)
-                .seq_at(at.expected)
-                .advice("use a newer walden"),
-            Verdict::RefuseTorn => Error::new(
-                ErrorKind::TornTail,
-                format!("a torn tail, which RecoveryMode::Strict does not cut: {}", at.what),
-            )
-            .path(&at.path)
-            .offset_at(at.offset)
-            .seq_at(at.expected),
-            _ => at.error(),
-        }
     }
 
     /// A log that ends where the mark says is not read, but for its last record: by its footer.

@@ -71,14 +71,17 @@ pub(crate) struct Unsound {
     /// The last seq id that is known to have been behind it.
     pub(crate) last: u64,
     pub(crate) what: String,
+    /// The first of the seq ids, up to the expected one, that another segment holds too.
+    pub(crate) twice_from: Option<u64>,
 }
 
 impl Unsound {
     pub(crate) fn error(&self) -> Error {
-        Error::corrupt(self.what.clone())
-            .path(&self.path)
-            .offset_at(self.offset)
-            .seqs(self.expected, self.last.max(self.expected))
+        let error = Error::corrupt(self.what.clone()).path(&self.path).offset_at(self.offset);
+        match self.twice_from {
+            Some(first) => error.seqs(first, self.expected.saturating_sub(1)),
+            None => error.seqs(self.expected, self.last.max(self.expected)),
+        }
     }
 }
 
@@ -170,6 +173,11 @@ impl Run {
         let fault = loop {
             let step = source.record_at(scanned.end, from.len).map_err(|e| from.io(e))?;
             match step {
+                Step::Record(record) if scanned.end == 0 && record.seq() < self.out.next_seq => {
+                    let found = record.seq();
+                    self.overlap(scanned, found);
+                    return Ok(());
+                }
                 Step::Record(record) if record.seq() != self.out.next_seq => {
                     break Some(Fault::Sequence { found: record.seq() });
                 }
@@ -304,6 +312,15 @@ impl Run {
         self.out.damage.get_or_insert(unsound);
     }
 
+    /// A segment that begins with what an earlier one holds: no crash leaves that, so it is not torn.
+    fn overlap(&mut self, scanned: &Scanned, found: u64) {
+        let what = format!("this segment begins with seq id {found}, which an earlier one holds");
+        self.damage(scanned, 0, what);
+        if let Some(damage) = &mut self.out.damage {
+            damage.twice_from.get_or_insert(found);
+        }
+    }
+
     fn unsound(&self, scanned: &Scanned, offset: u64, what: String) -> Unsound {
         Unsound {
             path: scanned.from.path.clone(),
@@ -312,6 +329,7 @@ impl Run {
             expected: self.out.next_seq,
             last: self.out.next_seq,
             what,
+            twice_from: None,
         }
     }
 

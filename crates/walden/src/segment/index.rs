@@ -41,12 +41,11 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Whether a record that holds `seqs` gets at least one entry, so that its time is wanted.
-    pub(crate) fn wants(&self, next_seq: u64) -> bool {
-        self.first_seq == 0 || next_seq > self.due()
-    }
-
-    fn due(&self) -> u64 {
+    /// The seq id from which on the next entry is wanted; 0 in an empty index.
+    pub(crate) fn due(&self) -> u64 {
+        if self.first_seq == 0 {
+            return 0;
+        }
         self.first_seq + num::size(self.entries.len()) * EVERY
     }
 
@@ -113,7 +112,10 @@ impl Index {
 
 const _: () = assert!(HEADER_LEN == 8 + 4 + 4 + 16 + 6 * 8 + 4 + 8 + 4);
 
-/// An index file whose header was proved and fits its segment.
+/// Bytes of an index that are proved at once.
+const PIECE: usize = 64 << 10;
+
+/// An index file that was proved and fits its segment.
 #[derive(Debug)]
 pub(crate) struct IndexFile {
     file: Arc<dyn File>,
@@ -126,6 +128,9 @@ pub(crate) struct IndexFile {
 
 impl IndexFile {
     /// Opens the index of a segment; `None` if there is none, or it is another's, or unsound.
+    ///
+    /// All of it is proved now: an entry with a flipped bit could lead into a payload, to what looks like
+    /// the record that is looked for.
     pub(crate) fn open(
         storage: &dyn Storage,
         path: &Path,
@@ -151,7 +156,8 @@ impl IndexFile {
             && u64_at(64)? == EVERY;
         let entries = u64_at(56)?;
         let len = entries.checked_mul(ENTRY_LEN)?.checked_add(num::size(HEADER_LEN))?;
-        if !ours || file.len().ok()? != len {
+        let body_crc = u32_at(80)?;
+        if !ours || file.len().ok()? != len || checksum(&*file, len)? != body_crc {
             return None;
         }
         Some(Self {
@@ -159,7 +165,7 @@ impl IndexFile {
             entries,
             last_micros: u64_at(72)?,
             times_from_file: u32_at(12)? & TIMES_FROM_FILE != 0,
-            body_crc: u32_at(80)?,
+            body_crc,
             file,
         })
     }
@@ -213,6 +219,23 @@ impl IndexFile {
             times_from_file: self.times_from_file,
         })
     }
+}
+
+/// The checksum of the entries, as they lie.
+fn checksum(file: &dyn File, end: u64) -> Option<u32> {
+    let mut at = num::size(HEADER_LEN);
+    let mut piece = vec![0; num::index(end.saturating_sub(at)).min(PIECE)];
+    let mut crc = 0;
+    while at < end {
+        let want = num::index(end - at).min(piece.len());
+        let part = piece.get_mut(..want)?;
+        if read_full(file, part, at).ok()? != want {
+            return None;
+        }
+        crc = crc32c::crc32c_append(crc, part);
+        at += num::size(want);
+    }
+    Some(crc)
 }
 
 /// Writes an index file anew. Not synced: it is a cache, and its checksums tell.

@@ -53,10 +53,6 @@ impl RecordSource {
         Self { file, buf: Bytes::new(), start: 0, valid: 0, read_ahead, fills: 0 }
     }
 
-    pub(crate) fn file(&self) -> &Arc<dyn File> {
-        &self.file
-    }
-
     /// Goes on in another file with the same buffer.
     pub(crate) fn switch(&mut self, file: Arc<dyn File>) {
         self.file = file;

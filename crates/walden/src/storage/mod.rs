@@ -1,7 +1,7 @@
 //! The operating system, behind two small traits: nothing else in the crate touches files or clocks.
 //!
 //! Offsets are given with every call; there is no hidden cursor. [`OsStorage`] is the real one;
-//! `walden-sim` has a simulated disk. [`Latch`] keeps the first failure that makes the kernel's cache
+//! `walden-sim` has a simulated disk. A latch keeps the first failure that makes the kernel's cache
 //! untrustworthy and refuses every change after it.
 
 mod clock;

@@ -12,9 +12,6 @@ use crate::record;
 use crate::storage::File;
 use crate::sync::Arc;
 
-/// Buffers above this size are not kept for the next time.
-const KEEP_BUFFER: usize = 1 << 20;
-
 /// Encoded records that wait to be written: contiguous bytes of one segment.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -106,13 +103,15 @@ pub(crate) struct Appender {
     /// Chunks of segments that the log has moved on from, oldest first.
     full: VecDeque<Chunk>,
     current: Option<Chunk>,
-    spare: Vec<Vec<u8>>,
+    spare: Option<Vec<u8>>,
+    /// From this seq id on the active segment's index wants an entry.
+    index_due: u64,
+    /// The latest append time given; a caller that was not asked for one gets it.
+    micros: u64,
     /// Bytes in the chunks.
     pub(crate) buffered: u64,
     /// A batch of separate records is in the middle of its appends.
     pub(crate) turn: bool,
-    /// Bytes that could not be written for want of room wait in the write stage.
-    pub(crate) stuck: bool,
 }
 
 impl Appender {
@@ -131,10 +130,11 @@ impl Appender {
             ready: None,
             full: VecDeque::new(),
             current: None,
-            spare: Vec::new(),
+            spare: None,
+            index_due: 0,
+            micros: 0,
             buffered: 0,
             turn: false,
-            stuck: false,
         }
     }
 
@@ -173,6 +173,7 @@ impl Appender {
             old.complete_at(Extent { end: self.offset, next_seq: self.next_seq });
         }
         self.full.extend(self.current.take());
+        self.index_due = 0;
         self.offset = 0;
         self.allocated = allocated;
         self.open_count += 1;
@@ -184,17 +185,17 @@ impl Appender {
     /// `Closed` is the caller's to check; here only that there is an active segment and seq ids are left.
     pub(crate) fn encode(&mut self, content: Content<'_>, micros: u64) -> Result<u64, Error> {
         let (count, len) = content.measure();
-        let Some(open) = self.active.clone() else { return Err(Error::closed()) };
         let seq = self.next_seq;
         let Some(next) = seq.checked_add(count) else {
             return Err(Error::new(ErrorKind::OutOfRange, "no seq ids are left").seq_at(seq));
         };
+        let Some(open) = &self.active else { return Err(Error::closed()) };
         let offset = self.offset;
         let spare = &mut self.spare;
         let chunk = self.current.get_or_insert_with(|| Chunk {
-            open: Arc::clone(&open),
+            open: Arc::clone(open),
             offset,
-            bytes: spare.pop().unwrap_or_default(),
+            bytes: spare.take().unwrap_or_default(),
             next_seq: seq,
             first_seq: seq,
         });
@@ -203,30 +204,34 @@ impl Appender {
             Content::Packed(entries) => record::encode_packed(&mut chunk.bytes, seq, entries),
         }
         chunk.next_seq = next;
-        open.segment.building(|index| {
-            if let Some(index) = index.as_mut().filter(|index| index.wants(next)) {
-                index.add(offset, seq, next, micros);
-            }
-        });
+        if next > self.index_due {
+            self.micros = self.micros.max(micros);
+            let micros = self.micros;
+            self.index_due = open.segment.building(|index| match index {
+                Some(index) => {
+                    index.add(offset, seq, next, micros);
+                    index.due()
+                }
+                None => u64::MAX,
+            });
+        }
         self.offset += len;
         self.next_seq = next;
         self.buffered += len;
         Ok(seq)
     }
 
-    /// Gives the chunks to the write stage.
-    pub(crate) fn take_chunks(&mut self, into: &mut VecDeque<Chunk>) {
-        into.extend(self.full.drain(..));
-        into.extend(self.current.take());
-        self.buffered = 0;
+    /// Whether an entry with this seq id wants its append time.
+    pub(crate) fn index_due(&self) -> u64 {
+        self.index_due
     }
 
-    /// Takes an emptied buffer back.
-    pub(crate) fn give_back(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= KEEP_BUFFER && self.spare.len() < 2 {
-            buffer.clear();
-            self.spare.push(buffer);
-        }
+    /// Gives the chunks to the write stage, which gives an emptied buffer for them.
+    pub(crate) fn take_chunks(&mut self, into: &mut VecDeque<Chunk>, spare: Option<Vec<u8>>) {
+        into.extend(self.full.drain(..));
+        into.extend(self.current.take());
+        self.spare = self.spare.take().or(spare);
+        self.buffered = 0;
     }
 
     /// Begins anew behind a cut: in `open`, with `extent` as its content.
@@ -241,6 +246,6 @@ impl Appender {
         self.full.clear();
         self.current = None;
         self.buffered = 0;
-        self.stuck = false;
+        self.index_due = 0;
     }
 }

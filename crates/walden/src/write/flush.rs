@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::num;
 use crate::stats::Counters;
 use crate::storage::write_full;
+use crate::sync::Ordering;
 
 /// What is being written. Behind the write lock.
 #[derive(Debug, Default)]
@@ -20,7 +21,12 @@ pub(crate) struct Writer {
     /// Oldest first. Not empty between calls only where the disk was full: the bytes wait here, and are
     /// tried again, since their seq ids were given.
     queue: VecDeque<Chunk>,
+    /// An emptied buffer, for the append stage to fill next.
+    spare: Option<Vec<u8>>,
 }
+
+/// Buffers above this size are not kept for the next time.
+const KEEP_BUFFER: usize = 4 << 20;
 
 impl Log {
     /// Writes all that was appended before the call.
@@ -37,12 +43,12 @@ impl Log {
         if self.watermark.written() >= next_seq {
             return Ok(());
         }
-        self.appender.lock().take_chunks(&mut writer.queue);
+        let spare = writer.spare.take();
+        self.appender.lock().take_chunks(&mut writer.queue, spare);
         let result = self.write_queue(&mut writer);
         let stuck = !writer.queue.is_empty();
-        let mut appender = self.appender.lock();
-        if appender.stuck != stuck {
-            appender.stuck = stuck;
+        if self.stuck.load(Ordering::Relaxed) != stuck {
+            self.stuck.store(stuck, Ordering::Release);
         }
         result
     }
@@ -59,9 +65,7 @@ impl Log {
             let next_seq = chunk.next_seq;
             chunk.open.wrote(Extent { end, next_seq });
             self.watermark.raise_written(next_seq);
-            if let Some(chunk) = writer.queue.pop_front() {
-                self.appender.lock().give_back(chunk.bytes);
-            }
+            writer.spare = writer.queue.pop_front().map(|chunk| chunk.bytes).and_then(emptied);
         }
         Ok(())
     }
@@ -77,7 +81,13 @@ impl Log {
     /// Forgets what was not written: a cut removed it. The write lock must be free.
     pub(crate) fn forget_unwritten(&self) {
         let mut writer = self.writer.lock();
-        self.appender.lock().take_chunks(&mut writer.queue);
+        self.appender.lock().take_chunks(&mut writer.queue, None);
         writer.queue.clear();
+        self.stuck.store(false, Ordering::Release);
     }
+}
+
+fn emptied(mut buffer: Vec<u8>) -> Option<Vec<u8>> {
+    buffer.clear();
+    (buffer.capacity() <= KEEP_BUFFER).then_some(buffer)
 }

@@ -10,11 +10,11 @@ use walden_sim::{CrashPlan, Rng, SimClock, SimDisk};
 use crate::model::{InFlight, Model};
 use crate::raw;
 
-pub const DIR: &str = "/log";
+pub(crate) const DIR: &str = "/log";
 
 /// One thing that is done to a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
+pub(crate) enum Op {
     Append(usize),
     Batch(usize, usize),
     Submit(usize),
@@ -31,19 +31,24 @@ pub enum Op {
 }
 
 /// A log, its disk and its model.
-pub struct Run {
-    pub disk: SimDisk,
-    pub clock: SimClock,
-    pub wal: Option<Wal>,
-    pub model: Model,
-    pub config: Config,
-    pub strategy: SyncStrategy,
-    pub separate: bool,
-    pub history: Vec<String>,
+pub(crate) struct Run {
+    pub(crate) disk: SimDisk,
+    pub(crate) clock: SimClock,
+    pub(crate) wal: Option<Wal>,
+    pub(crate) model: Model,
+    pub(crate) config: Config,
+    pub(crate) strategy: SyncStrategy,
+    pub(crate) separate: bool,
+    pub(crate) history: Vec<String>,
 }
 
 impl Run {
-    pub fn new(seed: u64, strategy: SyncStrategy, segment_size: u64, separate: bool) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        strategy: SyncStrategy,
+        segment_size: u64,
+        separate: bool,
+    ) -> Self {
         let clock = SimClock::new(seed);
         let disk = SimDisk::with_clock(clock.clone());
         let format = if separate { BatchFormat::Separate } else { BatchFormat::Packed };
@@ -67,12 +72,12 @@ impl Run {
         run
     }
 
-    pub fn try_open(&self) -> Result<Wal, Error> {
+    pub(crate) fn try_open(&self) -> Result<Wal, Error> {
         open(&self.disk, &self.clock, &self.config)
     }
 
     /// Does one operation on both. `Err`: the log refused it.
-    pub fn step(&mut self, op: &Op) -> Result<(), Error> {
+    pub(crate) fn step(&mut self, op: &Op) -> Result<(), Error> {
         self.history.push(format!("{op:?}"));
         let result = self.apply(op);
         if let Some(wal) = &self.wal {
@@ -194,7 +199,7 @@ impl Run {
     }
 
     /// Everything the model knows is there, by each way to read.
-    pub fn check_whole(&mut self) {
+    pub(crate) fn check_whole(&mut self) {
         let wal = self.wal.as_ref().expect("open");
         let (first, found) = read_all(wal, &self.disk);
         if let Err(why) = self.model.allows(first, &found, self.model.next()) {
@@ -203,7 +208,7 @@ impl Run {
         assert_eq!(wal.next_seq(), self.model.next());
     }
 
-    pub fn fail(&self, why: &str) -> ! {
+    pub(crate) fn fail(&self, why: &str) -> ! {
         eprintln!("{why}");
         for line in &self.history {
             eprintln!("  {line}");
@@ -215,7 +220,7 @@ impl Run {
     }
 
     /// A call failed for good: the log takes no changes, touches nothing, and still can be read.
-    pub fn check_poisoned(&mut self) {
+    pub(crate) fn check_poisoned(&mut self) {
         let Some(wal) = self.wal.clone() else { return };
         if !wal.stats().poisoned {
             return;
@@ -243,7 +248,7 @@ impl Run {
     }
 
     /// The disk stopped: what a power cut, or a kill, leaves must open and hold what was promised.
-    pub fn crash(&mut self, rng: &mut Rng) {
+    pub(crate) fn crash(&mut self, rng: &mut Rng) {
         let kill = rng.chance(0.3);
         self.wal = None;
         let floor = if kill { self.model.written } else { self.model.durable };
@@ -318,13 +323,13 @@ impl Run {
     }
 }
 
-pub fn open(disk: &SimDisk, clock: &SimClock, config: &Config) -> Result<Wal, Error> {
+pub(crate) fn open(disk: &SimDisk, clock: &SimClock, config: &Config) -> Result<Wal, Error> {
     Wal::open_with(Path::new(DIR), config.clone(), Arc::new(disk.clone()), Arc::new(clock.clone()))
 }
 
 /// All payloads: as the library reads them, forwards and backwards, and as they lie in the files, read
 /// without its help. All must agree.
-pub fn read_all(wal: &Wal, disk: &SimDisk) -> (u64, Vec<Vec<u8>>) {
+pub(crate) fn read_all(wal: &Wal, disk: &SimDisk) -> (u64, Vec<Vec<u8>>) {
     let first = wal.first_seq();
     let mut forwards = Vec::new();
     for (entry, seq) in wal.range(..).expect("a range").zip(first..) {

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// An entry as the model knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    pub payload: Vec<u8>,
+pub(crate) struct Known {
+    pub(crate) payload: Vec<u8>,
     /// Entries of one packed batch share this; each other entry has its own.
-    pub batch: u64,
+    pub(crate) batch: u64,
 }
 
 /// A cut whose outcome is not known, since the disk stopped in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InFlight {
+pub(crate) enum InFlight {
     None,
     Front(u64),
     /// Somewhere: the log chooses.
@@ -23,22 +23,22 @@ pub enum InFlight {
 
 /// What the log may hold.
 #[derive(Debug, Clone)]
-pub struct Model {
-    pub first: u64,
-    pub entries: VecDeque<Known>,
+pub(crate) struct Model {
+    pub(crate) first: u64,
+    pub(crate) entries: VecDeque<Known>,
     /// Everything before this survives a power cut, as far as the log said.
-    pub durable: u64,
+    pub(crate) durable: u64,
     /// Everything before this survives a kill.
-    pub written: u64,
-    pub in_flight: InFlight,
-    pub meta: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub meta_in_flight: Option<(Vec<u8>, Vec<u8>)>,
-    pub next_batch: u64,
-    pub next_value: u64,
+    pub(crate) written: u64,
+    pub(crate) in_flight: InFlight,
+    pub(crate) meta: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) meta_in_flight: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) next_batch: u64,
+    pub(crate) next_value: u64,
 }
 
 impl Model {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             first: 1,
             entries: VecDeque::new(),
@@ -52,16 +52,12 @@ impl Model {
         }
     }
 
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 
-    pub fn get(&self, seq: u64) -> Option<&Known> {
-        self.entries.get(usize::try_from(seq.checked_sub(self.first)?).unwrap())
-    }
-
     /// A payload that no other entry has.
-    pub fn fresh(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn fresh(&mut self, len: usize) -> Vec<u8> {
         self.next_value += 1;
         let mut payload = self.next_value.to_string().into_bytes();
         while payload.len() < len {
@@ -70,7 +66,7 @@ impl Model {
         payload
     }
 
-    pub fn append(&mut self, payloads: Vec<Vec<u8>>, atomic: bool) {
+    pub(crate) fn append(&mut self, payloads: Vec<Vec<u8>>, atomic: bool) {
         for payload in payloads {
             if !atomic {
                 self.next_batch += 1;
@@ -80,20 +76,20 @@ impl Model {
         self.next_batch += 1;
     }
 
-    pub fn cut_back(&mut self, next: u64) {
+    pub(crate) fn cut_back(&mut self, next: u64) {
         self.entries.truncate(usize::try_from(next - self.first).unwrap());
         self.durable = next;
         self.written = next;
     }
 
-    pub fn cut_front(&mut self, first: u64) {
+    pub(crate) fn cut_front(&mut self, first: u64) {
         self.entries.drain(..usize::try_from(first - self.first).unwrap());
         self.first = first;
         self.durable = self.durable.max(first);
         self.written = self.written.max(first);
     }
 
-    pub fn reset(&mut self, next: u64) {
+    pub(crate) fn reset(&mut self, next: u64) {
         self.entries.clear();
         self.first = next;
         self.durable = next;
@@ -101,7 +97,7 @@ impl Model {
     }
 
     /// The models that a log found after a crash may match: the cut in flight done, or not.
-    pub fn outcomes(&self) -> Vec<Self> {
+    pub(crate) fn outcomes(&self) -> Vec<Self> {
         let mut done = self.clone();
         match self.in_flight {
             InFlight::None => return vec![self.clone()],
@@ -122,7 +118,7 @@ impl Model {
 
     /// Whether `found` (the first seq id and all payloads) is a state that a crash may leave; `floor` is
     /// what must be there.
-    pub fn allows(&self, first: u64, found: &[Vec<u8>], floor: u64) -> Result<(), String> {
+    pub(crate) fn allows(&self, first: u64, found: &[Vec<u8>], floor: u64) -> Result<(), String> {
         if first != self.first {
             return Err(format!("first seq id is {first}, not {}", self.first));
         }
@@ -151,7 +147,7 @@ impl Model {
     }
 
     /// The log was found as `found`: from now on that is what there is, and all of it durable.
-    pub fn become_found(&mut self, first: u64, found: &[Vec<u8>]) {
+    pub(crate) fn become_found(&mut self, first: u64, found: &[Vec<u8>]) {
         let next = first + found.len() as u64;
         for model in self.outcomes() {
             if model.allows(first, found, 0).is_ok() {

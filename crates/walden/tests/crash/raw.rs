@@ -5,7 +5,7 @@ use walden_sim::SimDisk;
 use crate::harness::DIR;
 
 /// All entries from `first` on, checked for checksum, footer and sequence across all segments.
-pub fn entries(disk: &SimDisk, first: u64) -> Vec<Vec<u8>> {
+pub(crate) fn entries(disk: &SimDisk, first: u64) -> Vec<Vec<u8>> {
     let mut files: Vec<_> = disk
         .files()
         .into_iter()

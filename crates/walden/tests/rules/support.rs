@@ -54,9 +54,9 @@ impl Lab {
     }
 
     pub fn open(&self) -> Wal {
-        let wal = self.try_open().unwrap_or_else(|error| {
-            panic!("refused: {error}\n{}", self.disk.op_log().join("\n"))
-        });
+        let wal = self
+            .try_open()
+            .unwrap_or_else(|error| panic!("refused: {error}\n{}", self.disk.op_log().join("\n")));
         assert_eq!(wal.durable_seq() + 1, wal.next_seq(), "what opening reports is durable");
         wal
     }
@@ -172,7 +172,12 @@ pub fn assert_goes_on(lab: &Lab, wal: Wal) {
 
 /// Does `history` on forks of `start`, cut off at each mutating call in turn, and gives `check` what is found
 /// after a kill and after each power cut (at most `limit`, and up to ten by chance), with the number of the call.
-pub fn every_stop(start: &Lab, limit: u64, history: impl Fn(&Lab), check: impl Fn(&Lab, u64)) -> u64 {
+pub fn every_stop(
+    start: &Lab,
+    limit: u64,
+    history: impl Fn(&Lab),
+    check: impl Fn(&Lab, u64),
+) -> u64 {
     for stop in 1.. {
         let lab = start.with(start.disk.fork());
         lab.disk.stop_after(stop);

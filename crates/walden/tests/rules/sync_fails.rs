@@ -207,9 +207,14 @@ fn the_doubt_zone_is_written_again() {
     assert_eq!(entries(&wal), (1, payloads(1..=21)), "the cache has it");
     assert_eq!(wal.durable_seq(), 21);
     assert_eq!(entries(&killed.power_cut().open()), (1, payloads(1..=21)), "and then the disk");
-    crate::support::every_stop(&lab.kill(), 20, |lab| drop(lab.try_open()), |found, _| {
-        let wal = found.open();
-        crate::support::assert_prefix(&wal, 1, 21, 22);
-        crate::support::assert_goes_on(found, wal);
-    });
+    crate::support::every_stop(
+        &lab.kill(),
+        20,
+        |lab| drop(lab.try_open()),
+        |found, _| {
+            let wal = found.open();
+            crate::support::assert_prefix(&wal, 1, 21, 22);
+            crate::support::assert_goes_on(found, wal);
+        },
+    );
 }
