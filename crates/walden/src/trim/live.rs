@@ -41,8 +41,10 @@ impl Log {
         if first <= self.first_seq() {
             return Ok(());
         }
-        self.sync()?;
-        self.seal_complete()?;
+        // What waits for room on a full disk lies behind what is to go, and must not keep it.
+        for done in [self.sync(), self.seal_complete()] {
+            done.or_else(|error| self.unless_durable(first, error))?;
+        }
         let mut keeper = self.keeper();
         if first <= keeper.manifest.first_seq {
             return Ok(());
@@ -65,12 +67,18 @@ impl Log {
         result
     }
 
+    /// The error, unless it is for want of room and all before `next_seq` is durable.
+    fn unless_durable(&self, next_seq: u64, error: Error) -> Result<()> {
+        let enough = error.is_out_of_space() && self.watermark.durable() >= next_seq;
+        if enough { Ok(()) } else { Err(error) }
+    }
+
     /// `truncate_back`: `last` becomes the last seq id.
     ///
     /// # Errors
     /// `OutOfRange`; `OutOfSpace` with nothing done; `Poisoned`.
     pub(crate) fn truncate_back(&self, last: u64) -> Result<()> {
-        self.with_appends_stopped(|log, keeper| {
+        self.with_appends_stopped(last.saturating_add(1), |log, keeper| {
             let (first, appended) = (log.first_seq(), log.watermark.appended());
             if last >= appended || last + 1 < first {
                 return Err(log.out_of_range("cannot truncate the back", last));
@@ -91,14 +99,16 @@ impl Log {
         if next == 0 {
             return Err(Error::invalid("seq ids begin with 1: cannot reset to 0"));
         }
-        self.with_appends_stopped(|log, keeper| {
+        self.with_appends_stopped(0, |log, keeper| {
             let keep = Keep { next_seq: next, kept: None, survivors: None };
             log.commit_and_finish(keeper, &keep)
         })
     }
 
+    /// Does `work` while nobody appends, with everything durable; on a full disk all before `keeps` is enough.
     fn with_appends_stopped(
         &self,
+        keeps: u64,
         work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
     ) -> Result<()> {
         self.check()?;
@@ -107,7 +117,9 @@ impl Log {
         let leader = self.lead();
         let mut keeper = self.keeper();
         let preparing = self.preparing.lock();
-        let synced = self.sync_all_open(&leader, &mut keeper);
+        let synced = self
+            .sync_all_open(&leader, &mut keeper)
+            .or_else(|error| self.unless_durable(keeps, error));
         let result = synced.and_then(|()| work(self, &mut keeper));
         drop((preparing, keeper, leader));
         let mut appender = self.appender.lock();
@@ -148,7 +160,6 @@ impl Log {
         leader: &crate::write::group_commit::Leader<'_>,
         keeper: &mut Keeper,
     ) -> Result<()> {
-        self.flush()?;
         let newest = self.open.lock().last().map(|open| open.ordinal());
         if let Some(ordinal) = newest {
             keeper.name_active(ordinal)?;

@@ -102,8 +102,12 @@ impl Log {
             }
             if let Some(leader) = self.try_lead() {
                 // Someone may have led between the look and the lead.
-                if self.watermark.reached(Level::Durable, target, era).is_none() {
-                    self.sync_round(&leader)?;
+                if self.watermark.reached(Level::Durable, target, era).is_none()
+                    && let Err(error) = self.sync_round(&leader)
+                {
+                    // A full disk may have stopped those behind, not this one.
+                    let reached = self.watermark.reached(Level::Durable, target, era);
+                    return reached.unwrap_or(Err(error));
                 }
                 continue;
             }
@@ -119,13 +123,17 @@ impl Log {
     }
 
     /// Syncs every open segment that holds anything not durable, oldest first.
+    /// Where the disk is full, it does so for what could be written, and fails all the same.
     pub(crate) fn sync_round(&self, _leader: &Leader<'_>) -> Result<()> {
-        self.flush()?;
+        let flushed = self.flush();
+        if flushed.as_ref().is_err_and(|error| !error.is_out_of_space()) {
+            return flushed;
+        }
         let segments: Vec<Arc<OpenSegment>> = self.open.lock().clone();
         for open in segments {
             self.sync_segment(&open)?;
         }
-        Ok(())
+        flushed
     }
 
     fn sync_segment(&self, open: &OpenSegment) -> Result<()> {
