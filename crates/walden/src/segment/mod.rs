@@ -249,6 +249,15 @@ impl Segment {
         }
     }
 
+    /// Takes note of when the last entry was appended at the latest: the index has only the time of some.
+    /// To be called before anything else changes the file.
+    pub(crate) fn note_last_append(&self, file: &dyn File) {
+        let Ok(time) = file.modified().map(index::micros) else { return };
+        if let Some(index) = self.building.lock().as_mut().filter(|index| index.first_seq != 0) {
+            index.last_micros = index.last_micros.max(time);
+        }
+    }
+
     /// When the file was last written to.
     pub(crate) fn modified_micros(&self) -> Option<u64> {
         Some(index::micros(self.opened().ok()?.file.modified().ok()?))

@@ -349,18 +349,13 @@ impl Log {
         let mut count = crate::num::size(snapshot.segments.len());
         let now = index::micros(self.clock.now());
         let mut first = None;
-        // A clock that jumped must neither block nor hurry: an age is at most what the log itself
-        // has lived through since the segment before, and times never go down along the log.
-        for (segment, next) in &sealed {
+        let times = last_times(snapshot, now);
+        for ((segment, next), last) in sealed.iter().zip(times) {
             let too_many = limits.segment_limit().is_some_and(|most| count > most);
             let too_large = limits.byte_limit().is_some_and(|most| bytes > most);
-            let too_old = limits.age_limit().is_some_and(|age| {
-                let last = segment
-                    .last_micros(snapshot.log_id)
-                    .or_else(|| segment.modified_micros())
-                    .unwrap_or(now);
-                u128::from(now.saturating_sub(last)) > age.as_micros()
-            });
+            let too_old = limits
+                .age_limit()
+                .is_some_and(|age| u128::from(now.saturating_sub(last)) > age.as_micros());
             if !(too_many || too_large || too_old) {
                 break;
             }
@@ -370,6 +365,26 @@ impl Log {
         }
         Ok(first.filter(|first| *first > snapshot.first_seq))
     }
+}
+
+/// When each segment's last entry was appended, oldest segment first. A clock that jumped must neither block nor
+/// hurry: a time to come is no time, and is taken from the segment behind; times never go down along the log.
+fn last_times(snapshot: &Snapshot, now: u64) -> Vec<u64> {
+    let mut times: Vec<u64> = Vec::with_capacity(snapshot.segments.len());
+    let mut behind = now;
+    for segment in snapshot.segments.iter().rev() {
+        let own = segment.last_micros(snapshot.log_id).filter(|last| *last > 0);
+        let last = own.or_else(|| segment.modified_micros()).filter(|last| *last <= now);
+        behind = last.unwrap_or(behind);
+        times.push(behind);
+    }
+    times.reverse();
+    let mut before = 0;
+    for last in &mut times {
+        before = before.max(*last);
+        *last = before;
+    }
+    times
 }
 
 /// The sealed segments, each with the seq id that follows it.

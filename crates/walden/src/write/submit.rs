@@ -128,6 +128,9 @@ impl Log {
                 return self.append_with(content, own_turn);
             }
         }
+        // A new segment has begun, or others were faster: it is wanted after all.
+        let wanted = now == 0 && appender.next_seq.saturating_add(count) > appender.index_due();
+        let now = if wanted { micros(self.clock.now()) } else { now };
         let seq = appender.encode(content, now)?;
         self.watermark.raise_appended(appender.next_seq);
         let buffer_full = appender.buffered >= self.settings.buffer_size;

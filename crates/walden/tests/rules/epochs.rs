@@ -121,8 +121,23 @@ fn a_read_only_position_across_a_cut() {
     for seq in 6..=9 {
         wal.append(other(seq)).unwrap();
     }
-    assert_eq!(follower.try_next().unwrap(), Some(Event::Truncated { at: 6 }));
-    assert!(reader.read_next().unwrap_err().is_truncated());
+    // What was read before the cut may still be given; nothing of the other history without a word.
+    let told = std::iter::from_fn(|| follower.try_next().unwrap()).find_map(|event| match event {
+        Event::Entry(entry) => {
+            assert_eq!(entry.payload, payload(entry.seq));
+            None
+        }
+        other => Some(other),
+    });
+    assert_eq!(told, Some(Event::Truncated { at: 6 }));
+    let told = (9..11).find_map(|seq| match reader.read_next() {
+        Ok(entry) => {
+            assert_eq!(entry.unwrap().payload, payload(seq));
+            None
+        }
+        Err(error) => Some(error),
+    });
+    assert!(told.unwrap().is_truncated());
     let mut given = 0;
     let last = range.find_map(|entry| match entry {
         Ok(entry) => {
@@ -132,7 +147,7 @@ fn a_read_only_position_across_a_cut() {
         }
         Err(error) => Some(error),
     });
-    assert_eq!(given, 5);
+    assert!(given >= 5);
     assert!(last.unwrap().is_truncated());
 }
 

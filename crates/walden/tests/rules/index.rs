@@ -27,7 +27,12 @@ fn spoil(lab: &Lab, name: &str, all: &[String], rng: &mut Rng) {
             rng.fill(&mut bytes[at..]);
             lab.write(name, &bytes);
         }
-        5 => lab.write(name, &lab.read(&all[rng.index(all.len())])),
+        5 => {
+            let other = &all[rng.index(all.len())];
+            if lab.has(other) {
+                lab.write(name, &lab.read(other));
+            }
+        }
         6 => forge(lab, name, bytes, rng),
         _ => {}
     }
