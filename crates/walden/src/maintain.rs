@@ -268,6 +268,8 @@ impl Log {
             Some(index) => index,
             None => build_index(segment, end)?,
         };
+        let index =
+            Index { last_micros: segment.last_append().unwrap_or(index.last_micros), ..index };
         let bytes = index.encode(self.log_id(), segment.ordinal, end);
         let path = segment.index_path();
         index::write_file(&*self.storage, path, &bytes)

@@ -210,15 +210,11 @@ impl Appender {
                 None => u64::MAX,
             });
         }
+        open.segment.note_append(micros);
         self.offset += len;
         self.next_seq = next;
         self.buffered += len;
         Ok(seq)
-    }
-
-    /// Whether an entry with this seq id wants its append time.
-    pub(crate) fn index_due(&self) -> u64 {
-        self.index_due
     }
 
     /// Gives the chunks to the write stage, which gives an emptied buffer for them.
