@@ -41,13 +41,20 @@ impl Log {
         if first <= self.first_seq() {
             return Ok(());
         }
-        self.sync()?;
-        self.seal_complete()?;
+        // Bytes that a full disk keeps in memory are at the end of the log, and wait for the room made here.
+        let full = |result: Result<()>| match result {
+            Err(error) if error.is_out_of_space() => Ok(Some(error)),
+            other => other.map(|()| None),
+        };
+        let (synced, sealed) = (full(self.sync())?, full(self.seal_complete())?);
         let mut keeper = self.keeper();
         if first <= keeper.manifest.first_seq {
             return Ok(());
         }
         if first > self.watermark.durable() {
+            if let Some(error) = synced.or(sealed) {
+                return Err(error);
+            }
             return Err(self.out_of_range("cannot truncate the front", first));
         }
         let snapshot = View::snapshot(self);
