@@ -182,7 +182,12 @@ impl Log {
         if self.signal.flags.lock().stop {
             return Ok(());
         }
-        self.latch.check()?;
+        if let Err(cause) = self.latch.check() {
+            // Who looked just before it failed may be about to wait: under the lock nobody is in between.
+            drop(self.appender.lock());
+            self.room.notify_all();
+            return Err(cause);
+        }
         let prepared = self.prepare();
         let kicked = self.signal.is_manual() && std::mem::take(&mut self.signal.flags.lock().sync);
         let synced = if kicked { self.sync() } else { Ok(()) };
