@@ -190,3 +190,17 @@ fn closed_in_a_cut_is_closed() {
         assert_eq!(other.next_seq(), 6);
     });
 }
+
+/// Dropping a ticket cancels nothing, in no strategy.
+#[test]
+fn what_nobody_waits_for_becomes_durable() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::durable().sync_interval(Duration::from_millis(20));
+        let wal = Wal::open(dir.path(), config).unwrap();
+        drop(wal.submit("x").unwrap());
+        while wal.durable_seq() < 1 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+}
