@@ -125,7 +125,7 @@ impl Opening {
         let first_there = sealed.first().copied();
         let in_front = first_there.is_none_or(|first| first > manifest.first_ordinal);
         let hole = (manifest.first_ordinal..manifest.open_from)
-            .find(|ordinal| !sealed.contains(ordinal))
+            .find(|ordinal| sealed.binary_search(ordinal).is_err())
             .unwrap_or(manifest.first_ordinal);
         let error = Error::corrupt(counted).path(&self.keeper.names.wal(hole));
         if !in_front {
@@ -230,7 +230,7 @@ impl Opening {
             Step::Record(record) if record.next_seq() == zone.next_seq => None,
             Step::Record(record) => Some(format!(
                 "the log was durable up to seq id {}, and ends with {}",
-                zone.next_seq - 1,
+                zone.next_seq.saturating_sub(1),
                 record.next_seq() - 1
             )),
             Step::Bad(fault) => Some(fault.to_string()),

@@ -21,6 +21,14 @@ pub(crate) const HEADER_LEN: usize = 96;
 const ENTRY_LEN: u64 = 16;
 /// Times are the segment file's own, since the append times were lost.
 const TIMES_FROM_FILE: u32 = 1;
+/// Entries are missing at the end: what is added later would stand in the wrong place.
+const CUT_SHORT: u32 = 2;
+
+/// The most entries for records up to `offset`: many more than plain records and batches need, and no more
+/// bytes than the segment has, with some room. How many entries a compressed batch holds is not proved.
+const fn most_entries(offset: u64) -> u64 {
+    offset / ENTRY_LEN + (1 << 16)
+}
 
 /// Where a record lies and when it was appended (microseconds since 1970).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +46,8 @@ pub(crate) struct Index {
     /// Append time of the last entry, never below an earlier one.
     pub(crate) last_micros: u64,
     pub(crate) times_from_file: bool,
+    /// Nothing is added any more, since a record claims to hold too much.
+    pub(crate) cut_short: bool,
 }
 
 impl Index {
@@ -47,7 +57,7 @@ impl Index {
     }
 
     fn due(&self) -> u64 {
-        self.first_seq + num::size(self.entries.len()) * EVERY
+        self.first_seq.saturating_add(num::size(self.entries.len()).saturating_mul(EVERY))
     }
 
     /// Takes note of a record at `offset` that holds seq ids `seq..next_seq`.
@@ -57,7 +67,9 @@ impl Index {
         }
         // A clock that jumps back must not make the times unordered.
         self.last_micros = self.last_micros.max(micros);
-        while self.due() < next_seq {
+        let missing = next_seq.saturating_sub(self.due()).div_ceil(EVERY);
+        self.cut_short |= num::size(self.entries.len()) + missing > most_entries(offset);
+        while !self.cut_short && self.due() < next_seq {
             self.entries.push(IndexEntry { offset, micros: self.last_micros });
         }
     }
@@ -86,7 +98,8 @@ impl Index {
             body.extend_from_slice(&entry.offset.to_le_bytes());
             body.extend_from_slice(&entry.micros.to_le_bytes());
         }
-        let flags = if self.times_from_file { TIMES_FROM_FILE } else { 0 };
+        let flags = if self.times_from_file { TIMES_FROM_FILE } else { 0 }
+            | if self.cut_short { CUT_SHORT } else { 0 };
         let mut out = Vec::with_capacity(HEADER_LEN + body.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -121,6 +134,7 @@ pub(crate) struct IndexFile {
     pub(crate) entries: u64,
     pub(crate) last_micros: u64,
     pub(crate) times_from_file: bool,
+    cut_short: bool,
     body_crc: u32,
 }
 
@@ -151,7 +165,7 @@ impl IndexFile {
             && u64_at(64)? == EVERY;
         let entries = u64_at(56)?;
         let len = entries.checked_mul(ENTRY_LEN)?.checked_add(num::size(HEADER_LEN))?;
-        if !ours || file.len().ok()? != len {
+        if !ours || file.len().ok()? != len || entries > most_entries(segment_len) {
             return None;
         }
         Some(Self {
@@ -159,6 +173,7 @@ impl IndexFile {
             entries,
             last_micros: u64_at(72)?,
             times_from_file: u32_at(12)? & TIMES_FROM_FILE != 0,
+            cut_short: u32_at(12)? & CUT_SHORT != 0,
             body_crc: u32_at(80)?,
             file,
         })
@@ -211,6 +226,7 @@ impl IndexFile {
             entries,
             last_micros: self.last_micros,
             times_from_file: self.times_from_file,
+            cut_short: self.cut_short,
         })
     }
 }
@@ -267,6 +283,21 @@ mod tests {
         assert_eq!(index.before(97).unwrap().offset, 0);
         index.add(950, 102, 200, 7);
         assert_eq!(index.before(129).unwrap().offset, 950);
+    }
+
+    #[test]
+    fn numbers_near_the_end_and_batches_that_lie_take_no_room() {
+        let mut index = Index::default();
+        for seq in u64::MAX - 40..u64::MAX {
+            index.add(seq - (u64::MAX - 40), seq, seq + 1, 0);
+        }
+        assert_eq!(index.entries.len(), 2);
+        let mut index = Index::default();
+        index.add(0, 1, 2, 0);
+        index.add(29, 2, 2 + u64::from(u32::MAX), 0);
+        index.add(90, 2 + u64::from(u32::MAX), u64::from(u32::MAX) + 100, 0);
+        assert_eq!((index.entries.len(), index.cut_short), (1, true));
+        assert_eq!(index.before(1 << 31).unwrap().offset, 0);
     }
 
     #[test]
