@@ -227,7 +227,10 @@ impl Appender {
 
     /// Begins anew behind a cut: in `open`, with `extent` as its content.
     pub(crate) fn begin(&mut self, open: Arc<OpenSegment>, extent: Extent, allocated: Option<u64>) {
-        self.state = State::Running;
+        // Closing may have begun meanwhile, and waits for this: it must not be undone.
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Running;
+        }
         self.active = Some(open);
         self.open_count = 1;
         self.offset = extent.end;
