@@ -47,6 +47,7 @@ fn close_cleanly(log: &Log) -> Result<()> {
     result?;
     let active = log.open.lock().first().map(Arc::clone);
     let Some(active) = active else { return Ok(()) };
+    active.segment.note_last_append(&*active.file);
     cut_free_space(&active)?;
     keeper.sync_dir()?;
     drop(log.write_index(&active.segment));

@@ -243,11 +243,13 @@ impl Log {
             self.flush()?;
         }
         let Some(complete) = oldest.sealable() else { return Ok(false) };
+        oldest.segment.note_last_append(&*oldest.file);
         oldest.sync_with(complete.end, || keeper.seal(&complete, successor))?;
         self.latch.check()?;
         self.named.fetch_max(keeper.manifest.active, Ordering::AcqRel);
         self.bytes_durable.fetch_max(oldest.bytes_at(complete.end), Ordering::AcqRel);
         self.watermark.raise_durable(complete.next_seq);
+        self.hand_on();
         self.open.lock().retain(|open| open.ordinal() != complete.ordinal);
         oldest.segment.seal();
         self.appender.lock().open_count -= 1;

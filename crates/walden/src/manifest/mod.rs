@@ -11,8 +11,9 @@ mod mark;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::file::{Found, ManifestFile, find};
-pub(crate) use self::mark::Mark;
+pub(crate) use self::codec::{BLOCK_LEN, MAGIC, VERSION};
+pub(crate) use self::file::{FILE_LEN, Found, ManifestFile, find};
+pub(crate) use self::mark::{MARK_LEN, MARK_MAGIC, Mark};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most epochs, losses and bytes of metadata that fit a block.

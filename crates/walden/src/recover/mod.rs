@@ -9,7 +9,7 @@ mod folder;
 mod judge;
 mod lock;
 mod opening;
-mod quarantine;
+pub(crate) mod quarantine;
 mod report;
 pub(crate) mod scan;
 mod tail;
@@ -18,7 +18,7 @@ mod verdict;
 use std::path::Path;
 
 pub(crate) use self::adopt::chain;
-pub(crate) use self::folder::Folder;
+pub(crate) use self::folder::{Folder, make as make_folder};
 pub(crate) use self::lock::{LockNote, WriterLock};
 use self::opening::Opening;
 pub use self::report::{CutTail, Origin, Recovery};
@@ -28,7 +28,7 @@ use crate::config::{RecoveryMode, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::Keeper;
 use crate::manifest::{Found, ManifestFile};
-use crate::segment::{Index, Names, RecordSource, Step};
+use crate::segment::{Index, Names, READ_AHEAD, RecordSource, Step};
 use crate::storage::{Access, Clock, File, Storage};
 use crate::sync::Arc;
 
@@ -147,7 +147,7 @@ pub(crate) fn advise(error: Error, dir: &Path) -> Error {
 }
 
 /// There is a manifest afterwards.
-fn ensure_manifest(
+pub(crate) fn ensure_manifest(
     storage: &dyn Storage,
     clock: &dyn Clock,
     names: &Names,
@@ -185,24 +185,35 @@ fn lost(names: &Names, why: &str) -> Error {
     )
 }
 
-/// Whether a segment begins with a record that the Go library could not have written.
+/// Whether there is a record that the Go library could not have written: all of the last segment is read
+/// for it, since opening reads that anyway, and the first and last record of each complete one.
 fn flagged(storage: &dyn Storage, names: &Names, segments: &[u64]) -> Result<bool> {
     for ordinal in segments {
-        let candidate = Candidate::open(storage, names, *ordinal, Access::Read)?;
-        let mut source = RecordSource::new(Arc::clone(&candidate.file), crate::segment::ONE_RECORD);
-        let step = source
-            .record_at(0, candidate.len)
-            .map_err(|error| Error::io("read", &candidate.path, error))?;
-        if let Step::Record(record) = step
-            && record.header.size != record.header.payload_len()
-        {
+        let Candidate { file, len, path, .. } =
+            Candidate::open(storage, names, *ordinal, Access::Read)?;
+        let io = |error| Error::io("read", &path, error);
+        let is_last = segments.last() == Some(ordinal);
+        let ahead = if is_last { READ_AHEAD } else { crate::segment::ONE_RECORD };
+        let mut source = RecordSource::new(file, ahead);
+        let mut offset = 0;
+        while let Step::Record(record) = source.record_at(offset, len).map_err(io)? {
+            if record.header.size != record.header.payload_len() {
+                return Ok(true);
+            }
+            offset += record.len();
+            if !is_last {
+                break;
+            }
+        }
+        let (_, step) = source.record_before(len).map_err(io)?;
+        if matches!(step, Step::Record(last) if last.header.size != last.header.payload_len()) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn check_identity(names: &Names, found: &Found, note: &LockNote) -> Result<()> {
+pub(crate) fn check_identity(names: &Names, found: &Found, note: &LockNote) -> Result<()> {
     if let Some(mark) = found.rolled_back() {
         return Err(Error::corrupt(format!(
             "the manifest is of generation {}, and a mark was written under generation {}: \

@@ -50,7 +50,7 @@ impl Opening {
             found.believed().map(|mark| mark.place).filter(|_| !self.report.finished_cut);
         if open.len() > MAX_OPEN {
             self.check_mark(mark, &open)?;
-            sealed.extend(self.adopt_foreign(&mut open)?);
+            self.adopt_foreign(&mut sealed, &mut open)?;
             mark = None;
         }
         let zone = self.zone(mark, &open)?;
@@ -199,10 +199,11 @@ impl Opening {
         .seq_at(zone.next_seq.saturating_sub(1)))
     }
 
-    /// Another program wrote on: all but the last segment count as complete, as with a Go log. Returns them.
-    fn adopt_foreign(&mut self, open: &mut Vec<u64>) -> Result<Vec<u64>> {
+    /// Another program wrote on: all but the last segment count as complete, as with a Go log. A new epoch
+    /// begins, so that no mark is believed if this opening does not finish: nothing says how far it synced.
+    fn adopt_foreign(&mut self, sealed: &mut Vec<u64>, open: &mut Vec<u64>) -> Result<()> {
         let keeper = &mut self.keeper;
-        let Some(last) = open.pop() else { return Ok(Vec::new()) };
+        let Some(last) = open.pop() else { return Ok(()) };
         let complete = std::mem::replace(open, vec![last]);
         let start = keeper.manifest.open_seq;
         let chain = chain(&*keeper.storage, &keeper.names, &complete, Some(start))?;
@@ -215,10 +216,12 @@ impl Opening {
         next.sealed_count += num::size(complete.len());
         next.name_active(last);
         next.base = None;
+        next.begin_epoch(next.open_seq, keeper.random_id()?);
         keeper.commit(next)?;
+        sealed.extend(complete);
         self.report.origin = Origin::Adopted;
         self.report.notes.push("another program wrote to the log: adopted".into());
-        Ok(complete)
+        Ok(())
     }
 
     /// Where the doubt zone begins: the latest of mark, base mark and the end of what is sealed. `None`:

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::verdict::{Later, Stop};
 use crate::error::{Error, Result};
 use crate::manifest::Place;
-use crate::num;
-use crate::record::{Fault, HEADER_LEN, Header, OVERHEAD};
+use crate::record::Fault;
 use crate::segment::index::micros;
+use crate::segment::search::{Hit, Search};
 use crate::segment::source::first_nonzero;
 use crate::segment::{Index, Names, READ_AHEAD, RecordSource, Step};
 use crate::storage::{Access, File, Storage};
@@ -68,6 +68,8 @@ pub(crate) struct Unsound {
     pub(crate) ordinal: u64,
     pub(crate) offset: u64,
     pub(crate) expected: u64,
+    /// The last seq id that is known to have been behind it.
+    pub(crate) last: u64,
     pub(crate) what: String,
     /// The first of the seq ids, up to the expected one, that another segment holds too.
     pub(crate) twice_from: Option<u64>,
@@ -78,7 +80,7 @@ impl Unsound {
         let error = Error::corrupt(self.what.clone()).path(&self.path).offset_at(self.offset);
         match self.twice_from {
             Some(first) => error.seqs(first, self.expected.saturating_sub(1)),
-            None => error.seq_at(self.expected),
+            None => error.seqs(self.expected, self.last.max(self.expected)),
         }
     }
 }
@@ -101,17 +103,12 @@ pub(crate) struct Scan {
     pub(crate) flagged: bool,
 }
 
-/// Scans `open`, in order of ordinal. Reading begins at `start`, the first byte that is not sealed;
-/// `zone` is where the doubt zone begins if anything says so: what lies before it must be sound.
-///
-/// # Errors
-/// `Io`. Unsound bytes are facts, not errors.
-pub(crate) fn scan(open: Vec<Candidate>, start: Place, zone: Option<Place>) -> Result<Scan> {
-    let mut run = Run {
-        zone,
-        out: Scan {
-            segments: Vec::with_capacity(open.len()),
-            next_seq: start.next_seq,
+impl Scan {
+    /// What another reading of the segments came to, for those who cut them.
+    pub(crate) fn of(segments: Vec<Scanned>, next_seq: u64) -> Self {
+        Self {
+            segments,
+            next_seq,
             stop: Stop::End,
             stopped_at: None,
             damage: None,
@@ -119,9 +116,18 @@ pub(crate) fn scan(open: Vec<Candidate>, start: Place, zone: Option<Place>) -> R
             rest: false,
             bytes_read: 0,
             flagged: false,
-        },
-        ended: false,
-    };
+        }
+    }
+}
+
+/// Scans `open`, in order of ordinal. Reading begins at `start`, the first byte that is not sealed;
+/// `zone` is where the doubt zone begins if anything says so: what lies before it must be sound.
+///
+/// # Errors
+/// `Io`. Unsound bytes are facts, not errors.
+pub(crate) fn scan(open: Vec<Candidate>, start: Place, zone: Option<Place>) -> Result<Scan> {
+    let mut run =
+        Run { zone, out: Scan::of(Vec::with_capacity(open.len()), start.next_seq), ended: false };
     for candidate in open {
         run.segment(candidate)?;
     }
@@ -217,27 +223,22 @@ impl Run {
         scanned: &mut Scanned,
         source: &mut RecordSource,
     ) -> Result<bool> {
+        if scanned.from.len < zone.offset {
+            return self.too_short(zone, scanned, source).map(|()| false);
+        }
         let from = &scanned.from;
         let expected = self.out.next_seq;
-        let what = if from.len < zone.offset {
-            Some(format!(
-                "the segment was durable up to byte {}, and has {} bytes",
-                zone.offset, from.len
-            ))
-        } else {
-            match source.record_at(0, zone.offset).map_err(|e| from.io(e))? {
-                Step::Record(record) if record.seq() == expected => None,
-                Step::Record(record) => Some(format!(
-                    "the segment begins with seq id {}, expected {expected}",
-                    record.seq()
-                )),
-                Step::Bad(fault) => Some(fault.to_string()),
-                Step::End | Step::Unwritten => Some("zeros stand where a record should be".into()),
-            }
+        let what = match source.record_at(0, zone.offset).map_err(|e| from.io(e))? {
+            Step::Record(record) if record.seq() == expected => None,
+            Step::Record(record) => Some(format!(
+                "the segment begins with seq id {}, expected {expected}",
+                record.seq()
+            )),
+            Step::Bad(fault) => Some(fault.to_string()),
+            Step::End | Step::Unwritten => Some("zeros stand where a record should be".into()),
         };
         if let Some(what) = what {
-            let offset = if from.len < zone.offset { from.len } else { 0 };
-            self.damage(scanned, offset, what);
+            self.damage(scanned, 0, what);
             return Ok(false);
         }
         scanned.end = zone.offset;
@@ -245,6 +246,33 @@ impl Run {
         scanned.index = None;
         self.out.next_seq = zone.next_seq;
         Ok(true)
+    }
+
+    /// The file ends before the doubt zone begins: reads it to name what is missing.
+    fn too_short(
+        &mut self,
+        zone: Place,
+        scanned: &Scanned,
+        source: &mut RecordSource,
+    ) -> Result<()> {
+        let from = &scanned.from;
+        let mut offset = 0;
+        while let Step::Record(record) =
+            source.record_at(offset, from.len).map_err(|e| from.io(e))?
+        {
+            if record.seq() != self.out.next_seq {
+                break;
+            }
+            offset += record.len();
+            self.out.next_seq = record.next_seq();
+        }
+        let (durable, len) = (zone.offset, from.len);
+        let what = format!("the segment was durable up to byte {durable}, and has {len} bytes");
+        self.damage(scanned, offset, what);
+        if let Some(damage) = &mut self.out.damage {
+            damage.last = zone.next_seq.saturating_sub(1);
+        }
+        Ok(())
     }
 
     /// An all-zero header: the rest of the file must be zeros too.
@@ -303,6 +331,7 @@ impl Run {
             ordinal: scanned.from.ordinal,
             offset,
             expected: self.out.next_seq,
+            last: self.out.next_seq,
             what,
             twice_from: None,
         }
@@ -361,70 +390,7 @@ pub(crate) fn later_record(
     end: u64,
     expected: u64,
 ) -> std::io::Result<bool> {
-    let mut budget = end.saturating_mul(4).max(READ_AHEAD);
-    let mut window = vec![0; num::index(READ_AHEAD.min(end.saturating_sub(from)))];
-    let mut base = from;
-    while base + HEADER_LEN <= end {
-        let want = num::index((end - base).min(num::size(window.len())));
-        let Some(piece) = window.get_mut(..want) else { break };
-        let got = crate::storage::read_full(file, piece, base)?;
-        let piece = piece.get(..got).unwrap_or_default();
-        for (at, head) in piece.windows(num::index(HEADER_LEN)).enumerate() {
-            let offset = base + num::size(at);
-            let Some(header) = Header::parse(head) else { continue };
-            if !plausible(&header, offset, from, end, expected) {
-                continue;
-            }
-            let cost = header.record_len();
-            if cost > budget {
-                return Ok(true);
-            }
-            budget -= cost;
-            if proves(file, offset, &header)? {
-                return Ok(true);
-            }
-        }
-        let advance = num::size(got).saturating_sub(HEADER_LEN - 1);
-        if advance == 0 {
-            break;
-        }
-        base += advance;
-    }
-    Ok(false)
-}
-
-fn plausible(header: &Header, offset: u64, from: u64, end: u64, expected: u64) -> bool {
-    let distance = offset + OVERHEAD - from.min(offset);
-    !header.is_unwritten()
-        && header.record_len() <= end - offset
-        && header.seq > expected
-        && header.seq - expected <= distance / OVERHEAD + 1
-        && !header.has_unknown_flags()
-}
-
-/// Checks footer and checksum without believing the length enough to allocate by it.
-fn proves(file: &dyn File, offset: u64, header: &Header) -> std::io::Result<bool> {
-    let mut footer = [0; 8];
-    let len = header.record_len();
-    if crate::storage::read_full(file, &mut footer, offset + len - 8)? != 8
-        || crate::record::read_footer(&footer) != Some(header.size)
-    {
-        return Ok(false);
-    }
-    let mut at = offset + 4;
-    let covered_end = offset + len - 8;
-    let mut crc = 0;
-    let mut piece = vec![0; num::index(READ_AHEAD.min(len))];
-    while at < covered_end {
-        let want = num::index((covered_end - at).min(num::size(piece.len())));
-        let Some(part) = piece.get_mut(..want) else { break };
-        if crate::storage::read_full(file, part, at)? != part.len() {
-            return Ok(false);
-        }
-        crc = crc32c::crc32c_append(crc, part);
-        at += num::size(part.len());
-    }
-    Ok(crc == header.crc)
+    Ok(Search::new(file, from, end, expected).next(from)? != Hit::Nothing)
 }
 
 /// The first and the last record of a complete segment: `(first seq, next seq)`; `None` if it is empty.

@@ -35,7 +35,7 @@ pub(crate) struct Index {
     /// First seq id of the segment; 0 while it has none.
     pub(crate) first_seq: u64,
     pub(crate) entries: Vec<IndexEntry>,
-    /// Append time of the last entry, never below an earlier one.
+    /// No entry was appended later, and none of those in `entries` has a later time.
     pub(crate) last_micros: u64,
     pub(crate) times_from_file: bool,
 }
@@ -69,7 +69,6 @@ impl Index {
         }
         let keep = (next_seq - self.first_seq).div_ceil(EVERY);
         self.entries.truncate(num::index(keep));
-        self.last_micros = self.entries.last().map_or(0, |entry| entry.micros);
     }
 
     /// The entry that holds `seq`, or the last one before it.

@@ -1,8 +1,10 @@
 //! One segment file: its names, its records, its index.
 
+pub(crate) mod behind;
 pub(crate) mod files;
 pub(crate) mod index;
 pub(crate) mod names;
+pub(crate) mod search;
 pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
@@ -253,6 +255,15 @@ impl Segment {
         self.set_end(len);
         if len == 0 {
             self.forget_first_seq();
+        }
+    }
+
+    /// Takes note of when the last entry was appended at the latest: the index has only the time of some.
+    /// To be called before anything else changes the file.
+    pub(crate) fn note_last_append(&self, file: &dyn File) {
+        let Ok(time) = file.modified().map(index::micros) else { return };
+        if let Some(index) = self.building.lock().as_mut().filter(|index| index.first_seq != 0) {
+            index.last_micros = index.last_micros.max(time);
         }
     }
 

@@ -71,12 +71,36 @@ impl Latch {
         result.map_err(|error| self.fail(&Error::io(doing, path, error)).into())
     }
 
+    /// A sync: one that panics leaves as little known as one that fails.
+    fn sync(&self, path: &Path, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut watch = Unwinding { latch: self, path, returned: false };
+        let result = sync();
+        watch.returned = true;
+        self.any("sync", path, result)
+    }
+
     fn unless_full<T>(&self, doing: &str, path: &Path, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if !is_full(&error) && error.kind() != io::ErrorKind::Interrupted => {
                 self.any(doing, path, Err(error))
             }
             other => other,
+        }
+    }
+}
+
+/// Latches where a call that it watches never returned.
+struct Unwinding<'a> {
+    latch: &'a Latch,
+    path: &'a Path,
+    returned: bool,
+}
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        if !self.returned {
+            let cause = Error::new(ErrorKind::Io, "the thread that was syncing it panicked");
+            self.latch.fail(&cause.path(self.path));
         }
     }
 }
@@ -136,7 +160,7 @@ impl Storage for LatchedStorage {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.any("sync the folder", dir, self.inner.sync_dir(dir))
+        self.latch.sync(dir, || self.inner.sync_dir(dir))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -167,12 +191,12 @@ impl File for LatchedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.any("sync", &self.path, self.inner.sync_data())
+        self.latch.sync(&self.path, || self.inner.sync_data())
     }
 
     fn sync_all(&self) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.any("sync", &self.path, self.inner.sync_all())
+        self.latch.sync(&self.path, || self.inner.sync_all())
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {

@@ -41,8 +41,10 @@ impl Log {
         if first <= self.first_seq() {
             return Ok(());
         }
-        self.sync()?;
-        self.seal_complete()?;
+        // What waits for room on a full disk lies behind what is to go, and must not keep it.
+        for done in [self.sync(), self.seal_complete()] {
+            done.or_else(|error| self.unless_durable(first, error))?;
+        }
         let mut keeper = self.keeper();
         if first <= keeper.manifest.first_seq {
             return Ok(());
@@ -65,12 +67,18 @@ impl Log {
         result
     }
 
+    /// The error, unless it is for want of room and all before `next_seq` is durable.
+    fn unless_durable(&self, next_seq: u64, error: Error) -> Result<()> {
+        let enough = error.is_out_of_space() && self.watermark.durable() >= next_seq;
+        if enough { Ok(()) } else { Err(error) }
+    }
+
     /// `truncate_back`: `last` becomes the last seq id.
     ///
     /// # Errors
     /// `OutOfRange`; `OutOfSpace` with nothing done; `Poisoned`.
     pub(crate) fn truncate_back(&self, last: u64) -> Result<()> {
-        self.with_appends_stopped(|log, keeper| {
+        self.with_appends_stopped(last.saturating_add(1), |log, keeper| {
             let (first, appended) = (log.first_seq(), log.watermark.appended());
             if last >= appended || last + 1 < first {
                 return Err(log.out_of_range("cannot truncate the back", last));
@@ -91,14 +99,16 @@ impl Log {
         if next == 0 {
             return Err(Error::invalid("seq ids begin with 1: cannot reset to 0"));
         }
-        self.with_appends_stopped(|log, keeper| {
+        self.with_appends_stopped(0, |log, keeper| {
             let keep = Keep { next_seq: next, kept: None, survivors: None };
             log.commit_and_finish(keeper, &keep)
         })
     }
 
+    /// Does `work` while nobody appends, with everything durable; on a full disk all before `keeps` is enough.
     fn with_appends_stopped(
         &self,
+        keeps: u64,
         work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
     ) -> Result<()> {
         self.check()?;
@@ -107,7 +117,9 @@ impl Log {
         let leader = self.lead();
         let mut keeper = self.keeper();
         let preparing = self.preparing.lock();
-        let synced = self.sync_all_open(&leader, &mut keeper);
+        let synced = self
+            .sync_all_open(&leader, &mut keeper)
+            .or_else(|error| self.unless_durable(keeps, error));
         let result = synced.and_then(|()| work(self, &mut keeper));
         drop((preparing, keeper, leader));
         let mut appender = self.appender.lock();
@@ -148,7 +160,6 @@ impl Log {
         leader: &crate::write::group_commit::Leader<'_>,
         keeper: &mut Keeper,
     ) -> Result<()> {
-        self.flush()?;
         let newest = self.open.lock().last().map(|open| open.ordinal());
         if let Some(ordinal) = newest {
             keeper.name_active(ordinal)?;
@@ -338,18 +349,13 @@ impl Log {
         let mut count = crate::num::size(snapshot.segments.len());
         let now = index::micros(self.clock.now());
         let mut first = None;
-        // A clock that jumped must neither block nor hurry: an age is at most what the log itself
-        // has lived through since the segment before, and times never go down along the log.
-        for (segment, next) in &sealed {
+        let times = last_times(snapshot, now);
+        for ((segment, next), last) in sealed.iter().zip(times) {
             let too_many = limits.segment_limit().is_some_and(|most| count > most);
             let too_large = limits.byte_limit().is_some_and(|most| bytes > most);
-            let too_old = limits.age_limit().is_some_and(|age| {
-                let last = segment
-                    .last_micros(snapshot.log_id)
-                    .or_else(|| segment.modified_micros())
-                    .unwrap_or(now);
-                u128::from(now.saturating_sub(last)) > age.as_micros()
-            });
+            let too_old = limits
+                .age_limit()
+                .is_some_and(|age| u128::from(now.saturating_sub(last)) > age.as_micros());
             if !(too_many || too_large || too_old) {
                 break;
             }
@@ -359,6 +365,26 @@ impl Log {
         }
         Ok(first.filter(|first| *first > snapshot.first_seq))
     }
+}
+
+/// When each segment's last entry was appended, oldest segment first. A clock that jumped must neither block nor
+/// hurry: a time to come is no time, and is taken from the segment behind; times never go down along the log.
+fn last_times(snapshot: &Snapshot, now: u64) -> Vec<u64> {
+    let mut times: Vec<u64> = Vec::with_capacity(snapshot.segments.len());
+    let mut behind = now;
+    for segment in snapshot.segments.iter().rev() {
+        let own = segment.last_micros(snapshot.log_id).filter(|last| *last > 0);
+        let last = own.or_else(|| segment.modified_micros()).filter(|last| *last <= now);
+        behind = last.unwrap_or(behind);
+        times.push(behind);
+    }
+    times.reverse();
+    let mut before = 0;
+    for last in &mut times {
+        before = before.max(*last);
+        *last = before;
+    }
+    times
 }
 
 /// The sealed segments, each with the seq id that follows it.

@@ -106,8 +106,6 @@ pub(crate) struct Appender {
     spare: Option<Vec<u8>>,
     /// From this seq id on the active segment's index wants an entry.
     index_due: u64,
-    /// The latest append time given; a caller that was not asked for one gets it.
-    micros: u64,
     /// Bytes in the chunks.
     pub(crate) buffered: u64,
     /// A batch of separate records is in the middle of its appends.
@@ -132,7 +130,6 @@ impl Appender {
             current: None,
             spare: None,
             index_due: 0,
-            micros: 0,
             buffered: 0,
             turn: false,
         }
@@ -205,8 +202,6 @@ impl Appender {
         }
         chunk.next_seq = next;
         if next > self.index_due {
-            self.micros = self.micros.max(micros);
-            let micros = self.micros;
             self.index_due = open.segment.building(|index| match index {
                 Some(index) => {
                     index.add(offset, seq, next, micros);

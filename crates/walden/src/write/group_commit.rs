@@ -39,13 +39,25 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         *self.log.leadership.taken.lock() = false;
         self.log.leadership.freed.notify_one();
-        if self.log.watermark.hand_over() {
-            self.log.signal.kick_sync();
-        }
+        self.log.hand_over();
     }
 }
 
 impl Log {
+    fn hand_over(&self) {
+        if self.watermark.hand_over() {
+            self.signal.kick_sync();
+        }
+    }
+
+    /// Durability rose without a leader. Who was woken to lead may have got what it waited for by that and
+    /// will not lead: the next in turn is woken.
+    pub(crate) fn hand_on(&self) {
+        if !*self.leadership.taken.lock() {
+            self.hand_over();
+        }
+    }
+
     /// Leadership, if nobody has it.
     fn try_lead(&self) -> Option<Leader<'_>> {
         let mut taken = self.leadership.taken.lock();
@@ -90,14 +102,18 @@ impl Log {
             }
             if let Some(leader) = self.try_lead() {
                 // Someone may have led between the look and the lead.
-                if self.watermark.reached(Level::Durable, target, era).is_none() {
-                    self.sync_round(&leader)?;
+                if self.watermark.reached(Level::Durable, target, era).is_none()
+                    && let Err(error) = self.sync_round(&leader)
+                {
+                    // A full disk may have stopped those behind, not this one.
+                    let reached = self.watermark.reached(Level::Durable, target, era);
+                    return reached.unwrap_or(Err(error));
                 }
                 continue;
             }
             let parker = Arc::new(Parker::default());
-            let wake = Wake::Thread(Arc::clone(&parker));
-            if let Some(id) = self.watermark.register(Level::Durable, target, era, wake) {
+            let wake = Wake::Leader(Arc::clone(&parker));
+            if let Some(id) = self.watermark.ask(target, era, wake) {
                 if *self.leadership.taken.lock() {
                     parker.park();
                 }
@@ -107,13 +123,17 @@ impl Log {
     }
 
     /// Syncs every open segment that holds anything not durable, oldest first.
+    /// Where the disk is full, it does so for what could be written, and fails all the same.
     pub(crate) fn sync_round(&self, _leader: &Leader<'_>) -> Result<()> {
-        self.flush()?;
+        let flushed = self.flush();
+        if flushed.as_ref().is_err_and(|error| !error.is_out_of_space()) {
+            return flushed;
+        }
         let segments: Vec<Arc<OpenSegment>> = self.open.lock().clone();
         for open in segments {
             self.sync_segment(&open)?;
         }
-        Ok(())
+        flushed
     }
 
     fn sync_segment(&self, open: &OpenSegment) -> Result<()> {

@@ -16,11 +16,12 @@ fn the_last_segment_of_a_closed_log() {
     for len in 0..bytes.len() {
         let disk = with(&made.disk, &wal(2), &bytes[..len]);
         let error = refused(&disk, ErrorKind::Corrupt);
-        damage_at(Some(&error), &wal(2), len, places[0].seq);
+        // What is left of the segment is looked at, so as to name all that is missing behind it.
+        let whole = places.iter().filter(|place| place.end <= len).next_back();
+        let (end, next) = whole.map_or((0, places[0].seq), |place| (place.end, place.next));
+        damage_at(Some(&error), &wal(2), end, next);
         // A reader gives what is there, then says where something is missing.
         let (found, error) = drain(reader(&disk).unwrap().range(..).unwrap());
-        let whole = places.iter().filter(|place| place.end <= len).next_back();
-        let next = whole.map_or(places[0].seq, |place| place.next);
         assert!(found == below(&made.entries, next), "{len} bytes: {:?}", found.last());
         let error = error.unwrap();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{len} bytes: {error}");

@@ -4,5 +4,16 @@
 //! each safeguard which of these turned red when it was taken away.
 #![expect(clippy::mem_forget, reason = "a crash drops nothing: closing would tidy up")]
 
+mod cuts;
+mod epochs;
+mod full;
+mod go;
+mod golden;
+mod index;
+mod manifest;
+mod marks;
+mod retention;
 mod rotation;
 mod support;
+mod sync_fails;
+mod threads;

@@ -1,0 +1,258 @@
+//! Generations that were only in the cache, torn copies, manifests of another time.
+
+use walden::{ErrorKind, SyncStrategy};
+use walden_sim::{Action, EIO, Fault, OpKind, SectorTear};
+
+use crate::support::{
+    BLOCK, Lab, ManifestBytes, assert_goes_on, assert_prefix, entries, every_stop, payloads,
+};
+
+/// Three entries, a segment each, all sealed but the last.
+fn three() -> Lab {
+    let lab = Lab::new(SyncStrategy::Always, 100);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=3);
+    wal.tick().unwrap();
+    wal.close().unwrap();
+    lab.disk.settle();
+    lab
+}
+
+fn fail_manifest_sync(lab: &Lab) {
+    let fault = Fault::new(Action::Error(EIO)).on([OpKind::SyncData]).suffix(".manifest");
+    lab.disk.add_fault(fault.nth(1));
+}
+
+/// Section 5: "Open first writes the winning generation again into both its copies and syncs, and only then acts
+/// on it (it may be in the cache only, and fsync does not rewrite clean pages)". Here the generation declares a cut,
+/// its sync failed, and opening unlinks dead files by it: a power cut at any call of that.
+#[test]
+fn a_generation_that_was_only_in_the_cache_is_written_again_before_it_is_acted_on() {
+    let cuts: [fn(&walden::Wal); 3] = [
+        |wal| assert!(wal.truncate_back(1).unwrap_err().is_poisoned()),
+        |wal| assert!(wal.truncate_front(3).unwrap_err().is_poisoned()),
+        |wal| assert!(wal.reset(9).unwrap_err().is_poisoned()),
+    ];
+    for (at, cut) in cuts.iter().enumerate() {
+        let lab = three();
+        let wal = lab.open();
+        fail_manifest_sync(&lab);
+        cut(&wal);
+        let killed = lab.kill();
+        every_stop(
+            &killed,
+            40,
+            |lab| drop(lab.try_open()),
+            |found, _| {
+                let wal = found.open();
+                let (first, all) = entries(&wal);
+                let done = match at {
+                    0 => (1, payloads(1..=1)),
+                    1 => (3, payloads(3..=3)),
+                    _ => (9, Vec::new()),
+                };
+                assert!((first, &all) == (1, &payloads(1..=3)) || (first, all) == done, "cut {at}");
+                assert_goes_on(found, wal);
+            },
+        );
+    }
+}
+
+/// The same for metadata: what opening reported stays.
+#[test]
+fn metadata_that_opening_reported_survives_a_power_cut() {
+    let lab = three();
+    let wal = lab.open();
+    wal.set_meta("vote", "old").unwrap();
+    fail_manifest_sync(&lab);
+    assert!(wal.set_meta("vote", "new").unwrap_err().is_poisoned());
+    assert_eq!(wal.meta("vote").unwrap(), b"old", "what failed is not told as done");
+    let killed = lab.kill();
+    let reported = killed.open().meta("vote").unwrap();
+    assert_eq!(reported, b"new", "the cache had it");
+    assert_eq!(killed.power_cut().open().meta("vote").unwrap(), reported);
+}
+
+/// Section 5: "An update writes both copies of the other parity and syncs; the highest generation with a valid copy
+/// wins": a power cut that makes garbage of every sector being written never loses the manifest.
+#[test]
+fn torn_blocks_never_lose_the_manifest() {
+    for tear in [SectorTear::Changed, SectorTear::Any] {
+        let lab = three();
+        lab.disk.set_sector_tear(tear);
+        let wal = lab.open();
+        wal.set_meta("vote", "old").unwrap();
+        wal.close().unwrap();
+        drop(wal);
+        lab.disk.settle();
+        let update = |lab: &Lab| {
+            let Ok(wal) = lab.try_open() else { return };
+            drop(wal.set_meta("vote", "new"));
+            std::mem::forget(wal);
+        };
+        every_stop(&lab, 60, update, |found, _| {
+            let wal = found.open();
+            let vote = wal.meta("vote").unwrap();
+            assert!(vote == b"old" || vote == b"new");
+            assert_eq!(entries(&wal).1, payloads(1..=3));
+        });
+    }
+}
+
+/// Either copy of the winning generation alone is enough; and no byte of the other is believed.
+#[test]
+fn one_copy_is_enough() {
+    let lab = three();
+    let manifest = ManifestBytes::of(&lab);
+    let parity = manifest.winner() % 2;
+    let highest = manifest.generation(parity).unwrap();
+    for copy in [parity, parity + 2] {
+        assert_eq!(manifest.generation(copy), Some(highest), "both copies are written");
+        for (from, to) in [(0, BLOCK), (0, 512), (100, 101)] {
+            let torn = lab.with(lab.disk.fork());
+            let mut bytes = ManifestBytes(manifest.0.clone());
+            bytes.0[copy * BLOCK + from..copy * BLOCK + to].fill(0xa5);
+            bytes.put(&torn);
+            let wal = torn.open();
+            assert_eq!(entries(&wal).1, payloads(1..=3));
+            assert_goes_on(&torn, wal);
+        }
+    }
+}
+
+/// Section 5: "a sound mark of this log from a generation above the winner's is damage too (the manifest was rolled
+/// back)": with both copies of the winner gone, the generation before it is not taken for the truth.
+#[test]
+fn an_older_generation_is_refused_where_a_mark_knows_of_a_newer() {
+    let lab = three();
+    let manifest = ManifestBytes::of(&lab);
+    let parity = manifest.winner() % 2;
+    let mut bytes = ManifestBytes(manifest.0.clone());
+    for copy in [parity, parity + 2] {
+        bytes.0[copy * BLOCK..(copy + 1) * BLOCK].fill(0);
+    }
+    bytes.put(&lab);
+    let before = lab.disk.files();
+    let error = lab.try_open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("generation"), "{error}");
+    assert_eq!(ManifestBytes::of(&lab).0, bytes.0, "nothing was changed");
+    assert_eq!(lab.disk.files(), before);
+}
+
+/// The same where the six blocks are a whole older copy of the file: its segments are not as it says.
+#[test]
+fn a_manifest_older_than_its_segments_is_refused() {
+    let lab = three();
+    let old = lab.read("segment.manifest");
+    let wal = lab.open();
+    Lab::append(&wal, 4..=6);
+    wal.tick().unwrap();
+    wal.truncate_front(3).unwrap();
+    wal.close().unwrap();
+    drop(wal);
+    lab.write("segment.manifest", &old);
+    let error = lab.try_open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert_eq!(error.seq(), Some(1), "{error}");
+    assert_eq!(error.last_seq(), Some(2), "segments are missing in front: {error}");
+}
+
+/// Section 5: "Versioned and checksummed; the version is a field of its own".
+#[test]
+fn a_newer_version_is_refused_with_nothing_changed() {
+    let lab = three();
+    let mut bytes = ManifestBytes::of(&lab);
+    let winner = bytes.winner();
+    bytes.make_newer(winner);
+    bytes.make_newer(winner + 2);
+    bytes.put(&lab);
+    let before = lab.disk.mutations();
+    let error = lab.try_open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("version 2"), "{error}");
+    assert_eq!(lab.disk.mutations(), before);
+}
+
+/// Section 5: "a log id without a manifest is damage"; "No manifest beside `.idx` files or flagged records: damage".
+/// However often it is tried.
+#[test]
+fn a_lost_manifest_is_noticed_each_time() {
+    let lab = Lab::new(SyncStrategy::Always, 400);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=1);
+    wal.append_batch(["two", "three"]).unwrap();
+    wal.close().unwrap();
+    drop(wal);
+    let stages: [&[&str]; 3] = [
+        &["segment.manifest"],
+        &["segment.manifest", "segment.lock"],
+        &["segment.manifest", "segment.lock", "segment-0000.idx"],
+    ];
+    for gone in stages {
+        let lost = lab.with(lab.disk.fork());
+        for name in gone {
+            lost.remove(name);
+        }
+        for _ in 0..3 {
+            let error = lost.try_open().expect_err("without its manifest");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{gone:?}: {error}");
+            assert!(error.to_string().contains("manifest"), "{gone:?}: {error}");
+        }
+    }
+    let wal = lab.open();
+    assert_prefix_of_mixed(&wal);
+}
+
+fn assert_prefix_of_mixed(wal: &walden::Wal) {
+    let (first, all) = entries(wal);
+    assert_eq!((first, all.len()), (1, 3));
+}
+
+/// Section 5: "Made once: segment 0 and its directory entry first, then `<prefix>.manifest.new`, synced, renamed,
+/// directory synced"; the folder's name too (section 4.6). Each call cut off, and each call of the recovery.
+#[test]
+fn making_a_log_cut_off_at_every_call_twice() {
+    let make = |lab: &Lab| {
+        let Ok(wal) = lab.try_open() else { return };
+        drop(wal.append(crate::support::payload(1)));
+        std::mem::forget(wal);
+    };
+    every_stop(&Lab::new(SyncStrategy::Always, 100), 20, make, |found, _| {
+        every_stop(
+            found,
+            3,
+            |lab| drop(lab.try_open()),
+            |again, _| {
+                let wal = again.open();
+                assert_prefix(&wal, 1, 1, 2);
+                assert_goes_on(again, wal);
+            },
+        );
+    });
+}
+
+/// Section 5, opening and clean close: cut off at every call, and again in the recovery: all entries stay.
+#[test]
+fn opening_and_closing_cut_off_at_every_call_twice() {
+    let lab = three();
+    let open_and_close = |lab: &Lab| {
+        let Ok(wal) = lab.try_open() else { return };
+        drop(wal.append(crate::support::payload(4)));
+        drop(wal.close());
+    };
+    every_stop(&lab, 20, open_and_close, |found, stop| {
+        every_stop(
+            found,
+            2,
+            |lab| drop(lab.try_open()),
+            |again, inner| {
+                let wal = again.open();
+                assert_prefix(&wal, 1, 4, 5);
+                if (stop + inner) % 4 == 0 {
+                    assert_goes_on(again, wal);
+                }
+            },
+        );
+    });
+}
