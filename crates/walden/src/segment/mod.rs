@@ -103,7 +103,16 @@ impl Segment {
     /// # Errors
     /// What opening the file gives.
     pub(crate) fn opened(&self) -> Result<Arc<Opened>> {
-        self.files.get(self.ordinal, &self.path)
+        match self.files.get(self.ordinal, &self.path) {
+            // One made ready gets its name in the end, and stays the same file.
+            Err(error)
+                if error.io_kind() == Some(std::io::ErrorKind::NotFound)
+                    && self.path.extension().is_some_and(|ending| ending == "next") =>
+            {
+                self.files.get(self.ordinal, &self.path.with_extension("wal"))
+            }
+            other => other,
+        }
     }
 
     /// Forgets the descriptors kept for readers, for a file that is removed.
