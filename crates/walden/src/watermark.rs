@@ -317,18 +317,21 @@ impl Watermark {
         others
     }
 
-    /// Begins a new era in which `first_cut` is the next seq id. Everything before it is durable.
+    /// Begins a new era in which `first_cut` is the next seq id. Everything before it is durable. Nobody is
+    /// told yet, since other locks may be held: that is [`tell_cut`](Self::tell_cut).
     pub(crate) fn cut(&self, first_cut: u64) {
-        {
-            let mut state = self.state.lock();
-            let era = self.era() + 1;
-            state.cuts.retain(|(_, at)| *at < first_cut);
-            state.cuts.push((era, first_cut));
-            self.era.store(era, Ordering::SeqCst);
-            self.durable.store(first_cut, Ordering::SeqCst);
-            self.written.store(first_cut, Ordering::SeqCst);
-            self.appended.store(first_cut, Ordering::SeqCst);
-        }
+        let mut state = self.state.lock();
+        let era = self.era() + 1;
+        state.cuts.retain(|(_, at)| *at < first_cut);
+        state.cuts.push((era, first_cut));
+        self.era.store(era, Ordering::SeqCst);
+        self.durable.store(first_cut, Ordering::SeqCst);
+        self.written.store(first_cut, Ordering::SeqCst);
+        self.appended.store(first_cut, Ordering::SeqCst);
+    }
+
+    /// Wakes all who wait: what they wait for may have been cut.
+    pub(crate) fn tell_cut(&self) {
         self.fire_where(|_| true);
     }
 
