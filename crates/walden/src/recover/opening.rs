@@ -345,7 +345,7 @@ impl Opening {
                 let pending = if self.keeper.manifest.cut.is_some() {
                     Pending::NewActive
                 } else {
-                    Pending::Tail(scan)
+                    Pending::Tail(Box::new(scan))
                 };
                 let sealed =
                     if matches!(pending, Pending::Tail(_)) { sealed } else { self.live_sealed()? };

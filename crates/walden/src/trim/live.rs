@@ -237,7 +237,11 @@ impl Log {
     fn show_cut(&self, keeper: &Keeper, keep: &Keep) {
         let manifest = &keeper.manifest;
         self.change_snapshot(|snapshot| {
-            self.watermark.cut(keep.next_seq);
+            let first_cut = match keep.kept {
+                Some(_) => keep.next_seq,
+                None => keep.next_seq.min(snapshot.first_seq),
+            };
+            self.watermark.cut(first_cut, keep.next_seq);
             snapshot.first_seq = manifest.first_seq;
             snapshot.losses.clone_from(&manifest.losses);
             let kept = keep.kept.map(|(ordinal, _)| ordinal);
