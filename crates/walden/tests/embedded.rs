@@ -1,4 +1,5 @@
 //! Payloads that embed records, and an index that decayed.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail them")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Who waits is woken, whatever else goes on.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail them")]
 
 use std::io;
 use std::path::Path;
@@ -44,7 +45,7 @@ impl Slow {
         let on = Arc::new(AtomicBool::new(false));
         let slow = Self { disk: OsStorage::new(), on: Arc::clone(&on) };
         let clock = Arc::new(SystemClock::default());
-        (Wal::open_with(dir, config, Arc::new(slow), clock).expect("well"), on)
+        (Wal::open_with(dir, config, Arc::new(slow), clock).unwrap(), on)
     }
 
     fn wrap(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
