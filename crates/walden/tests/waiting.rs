@@ -1,5 +1,5 @@
 //! Who waits is woken, whatever else goes on.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail them")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail them")]
 
 use std::io;
 use std::path::Path;
