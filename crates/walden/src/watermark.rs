@@ -92,6 +92,16 @@ pub(crate) fn in_callback() -> bool {
     IN_CALLBACK.get()
 }
 
+/// Refuses what would wait for the log within a callback: what it waited for may be the very call that
+/// runs the callback.
+pub(crate) fn refuse_in_callback() -> Result<()> {
+    if in_callback() {
+        return Err(Error::new(ErrorKind::Busy, "this would wait for the log within a callback")
+            .advice("do it on another thread"));
+    }
+    Ok(())
+}
+
 impl fmt::Debug for Wake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -13,6 +13,7 @@ use crate::segment::{RecordSource, Segment, Step, index};
 use crate::snapshot::{Snapshot, View};
 use crate::stats::Counters;
 use crate::sync::{Arc, Ordering};
+use crate::watermark::refuse_in_callback;
 use crate::write::appender::State;
 use crate::write::next::allocate;
 use crate::write::open::Extent;
@@ -111,6 +112,7 @@ impl Log {
         work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
     ) -> Result<()> {
         self.check()?;
+        refuse_in_callback()?;
         // First of all, with no other lock held: a batch in the middle of its appends needs them to end.
         self.stop_appends()?;
         let leader = self.lead();
