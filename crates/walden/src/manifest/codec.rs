@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cut, Epoch, MAX_EPOCHS, MAX_LOSSES, MAX_META, Manifest, Place};
+use super::{Cut, Epoch, FAR, MAX_EPOCHS, MAX_LOSSES, MAX_META, Manifest, Place};
 use crate::num;
 
 pub(crate) const BLOCK_LEN: usize = 4096;
@@ -139,12 +139,20 @@ fn read(bytes: &mut Bytes<'_>) -> Option<Manifest> {
 
 /// Rules that every generation we write keeps; sums with these numbers cannot overflow.
 fn makes_sense(manifest: &Manifest) -> bool {
-    const FAR: u64 = u64::MAX / 4;
     let ordered = manifest.epochs.windows(2).all(|pair| match pair {
         [a, b] => a.first_seq < b.first_seq,
         _ => true,
     });
+    let cut = manifest
+        .cut
+        .is_none_or(|cut| cut.dead_to < FAR && cut.kept.is_none_or(|(_, len)| len < FAR));
     ordered
+        && cut
+        && manifest.generation < FAR
+        && manifest.active < FAR
+        && manifest.base.is_none_or(|base| base.is_near())
+        && manifest.lowest_next >= 1
+        && manifest.open_seq >= 1
         && !manifest.epochs.is_empty()
         && manifest.first_seq >= 1
         && manifest.first_ordinal <= manifest.open_from

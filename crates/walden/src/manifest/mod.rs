@@ -20,6 +20,9 @@ pub(crate) const MAX_EPOCHS: usize = 64;
 pub(crate) const MAX_LOSSES: usize = 32;
 pub(crate) const MAX_META: usize = 1400;
 
+/// No ordinal, offset, generation or counter comes near this: sums with them cannot overflow.
+const FAR: u64 = u64::MAX / 4;
+
 /// One unforked stretch of history: from `first_seq` on, entries belong to `id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Epoch {
@@ -33,6 +36,13 @@ pub(crate) struct Place {
     pub(crate) ordinal: u64,
     pub(crate) offset: u64,
     pub(crate) next_seq: u64,
+}
+
+impl Place {
+    /// Whether this can be a place at all.
+    const fn is_near(&self) -> bool {
+        self.ordinal < FAR && self.offset < FAR && self.next_seq >= 1
+    }
 }
 
 /// A cut that was committed and may not be finished.

@@ -19,6 +19,10 @@ pub(crate) const MAGIC: [u8; 8] = *b"WALDNIDX";
 pub(crate) const VERSION: u32 = 1;
 pub(crate) const HEADER_LEN: usize = 96;
 const ENTRY_LEN: u64 = 16;
+/// No more entries than this are made ahead of the bytes that they stand for: records of their own take at
+/// least 28 bytes each, entries of a batch at least 4.
+const BYTES_PER_ENTRY: u64 = 16;
+const FREE_ENTRIES: u64 = 1 << 16;
 /// Times are the segment file's own, since the append times were lost.
 const TIMES_FROM_FILE: u32 = 1;
 
@@ -46,17 +50,19 @@ impl Index {
         if self.first_seq == 0 {
             return 0;
         }
-        self.first_seq + num::size(self.entries.len()) * EVERY
+        self.first_seq.saturating_add(num::size(self.entries.len()).saturating_mul(EVERY))
     }
 
-    /// Takes note of a record at `offset` that holds seq ids `seq..next_seq`.
+    /// Takes note of a record at `offset` that holds seq ids `seq..next_seq`. What a batch says it holds may
+    /// be more than anyone has proved: the index ends there then, and is as good as it goes.
     pub(crate) fn add(&mut self, offset: u64, seq: u64, next_seq: u64, micros: u64) {
         if self.first_seq == 0 {
             self.first_seq = seq;
         }
         // A clock that jumps back must not make the times unordered.
         self.last_micros = self.last_micros.max(micros);
-        while self.due() < next_seq {
+        let most = offset / BYTES_PER_ENTRY + FREE_ENTRIES;
+        while self.due() >= seq && self.due() < next_seq && num::size(self.entries.len()) < most {
             self.entries.push(IndexEntry { offset, micros: self.last_micros });
         }
     }

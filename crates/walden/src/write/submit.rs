@@ -117,7 +117,11 @@ impl Log {
         self.check_size(len)?;
         // One in some dozens wants its time; the clock is read outside the lock, and only then.
         let due = self.index_due.load(Ordering::Relaxed);
-        let now = if self.watermark.appended() + count >= due { micros(self.clock.now()) } else { 0 };
+        let now = if self.watermark.appended().saturating_add(count) >= due {
+            micros(self.clock.now())
+        } else {
+            0
+        };
         let mut appender = self.room_for(len, own_turn)?;
         if appender.must_rotate(len, self.settings.segment_size) {
             self.rotate(&mut appender)?;
