@@ -15,12 +15,14 @@ fn the_last_segment_of_a_closed_log() {
     let places = places(&bytes);
     for len in 0..bytes.len() {
         let disk = with(&made.disk, &wal(2), &bytes[..len]);
+        let stay = places.iter().filter(|place| place.end <= len).next_back();
+        let (end, next) = stay.map_or((0, places[0].seq), |place| (place.end, place.next));
         let error = refused(&disk, ErrorKind::Corrupt);
-        damage_at(Some(&error), &wal(2), len, places[0].seq);
+        damage_at(Some(&error), &wal(2), end, next);
+        let last = made.entries.len() as u64;
+        assert_eq!(error.last_seq().unwrap_or(next), last, "{len} bytes: {error}");
         // A reader gives what is there, then says where something is missing.
         let (found, error) = drain(reader(&disk).unwrap().range(..).unwrap());
-        let whole = places.iter().filter(|place| place.end <= len).next_back();
-        let next = whole.map_or(places[0].seq, |place| place.next);
         assert!(found == below(&made.entries, next), "{len} bytes: {:?}", found.last());
         let error = error.unwrap();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{len} bytes: {error}");
