@@ -30,6 +30,8 @@ pub(crate) fn close(log: &Log) -> Result<()> {
     log.room.notify_all();
     log.signal.stop();
     let result = close_cleanly(log);
+    log.forget_unwritten();
+    log.latch.shut();
     log.watermark.close();
     log.unlock();
     result
@@ -47,6 +49,7 @@ fn close_cleanly(log: &Log) -> Result<()> {
     result?;
     let active = log.open.lock().first().map(Arc::clone);
     let Some(active) = active else { return Ok(()) };
+    active.segment.note_last_append(&*active.file);
     cut_free_space(&active)?;
     keeper.sync_dir()?;
     drop(log.write_index(&active.segment));

@@ -111,6 +111,7 @@
 //! | `trim` | cuts at both ends, retention |
 //! | `read` | readers, ranges, followers, the read-only log |
 //! | `maintain` | what is done besides appending |
+//! | [`offline`] | looking at, checking, repairing, saving and copying a log that nobody writes |
 //! | [`storage`] | the operating system behind two traits |
 //!
 //! Linux is what is tested; the code compiles for other platforms by design.
@@ -128,6 +129,7 @@ mod log;
 mod maintain;
 mod manifest;
 mod num;
+pub mod offline;
 mod read;
 mod record;
 mod recover;

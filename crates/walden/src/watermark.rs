@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ impl Parker {
 /// Who is to be told.
 pub(crate) enum Wake {
     Thread(Arc<Parker>),
+    /// A thread that leads a sync when it is woken and nobody else does.
+    Leader(Arc<Parker>),
     Task(Waker),
     Call(Box<dyn FnOnce() + Send>),
 }
@@ -65,15 +68,18 @@ pub(crate) enum Wake {
 impl Wake {
     fn fire(self) {
         match self {
-            Self::Thread(parker) => parker.wake(),
-            Self::Task(waker) => waker.wake(),
-            Self::Call(call) => {
-                IN_CALLBACK.set(true);
-                call();
-                IN_CALLBACK.set(false);
-            }
+            Self::Thread(parker) | Self::Leader(parker) => parker.wake(),
+            Self::Task(waker) => run_foreign(move || waker.wake()),
+            Self::Call(call) => run_foreign(call),
         }
     }
+}
+
+/// Runs what is not ours. Its panic must not go on through us: others wait to be woken behind it.
+fn run_foreign(call: impl FnOnce()) {
+    let nested = IN_CALLBACK.replace(true);
+    drop(catch_unwind(AssertUnwindSafe(call)));
+    IN_CALLBACK.set(nested);
 }
 
 thread_local! {
@@ -90,6 +96,7 @@ impl fmt::Debug for Wake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Thread(_) => "Thread",
+            Self::Leader(_) => "Leader",
             Self::Task(_) => "Task",
             Self::Call(_) => "Call",
         })
@@ -101,6 +108,8 @@ struct Waiter {
     id: u64,
     level: Level,
     target: u64,
+    /// Wants a sync to be led for it; a follower only waits for what comes.
+    asks: bool,
     wake: Wake,
 }
 
@@ -139,7 +148,7 @@ impl Watermark {
     }
 
     pub(crate) fn appended(&self) -> u64 {
-        self.appended.load(Ordering::Acquire)
+        self.appended.load(Ordering::SeqCst)
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -164,7 +173,7 @@ impl Watermark {
     /// Called under the append lock.
     pub(crate) fn raise_appended(&self, next_seq: u64) {
         debug_assert!(next_seq >= self.appended(), "appended rises");
-        self.appended.store(next_seq, Ordering::Release);
+        self.appended.store(next_seq, Ordering::SeqCst);
     }
 
     /// Called by whoever holds the write lock.
@@ -245,6 +254,15 @@ impl Watermark {
     /// Registers someone to be told once `level` reaches `target`, or anything ends the waiting: a
     /// cut, a failure, the log's closing. Returns a number to cancel by; `None` if there is no need to wait.
     pub(crate) fn register(&self, level: Level, target: u64, era: u64, wake: Wake) -> Option<u64> {
+        self.enter(level, target, era, false, wake)
+    }
+
+    /// As [`register`](Self::register), for someone who wants a sync to be led where nobody leads one.
+    pub(crate) fn ask(&self, target: u64, era: u64, wake: Wake) -> Option<u64> {
+        self.enter(Level::Durable, target, era, true, wake)
+    }
+
+    fn enter(&self, level: Level, target: u64, era: u64, asks: bool, wake: Wake) -> Option<u64> {
         let mut state = self.state.lock();
         if state.failed.is_some() || state.closed || self.era() != era {
             drop(state);
@@ -253,7 +271,7 @@ impl Watermark {
         }
         state.last_id += 1;
         let id = state.last_id;
-        state.waiters.push(Waiter { id, level, target, wake });
+        state.waiters.push(Waiter { id, level, target, asks, wake });
         self.waiting.store(state.waiters.len(), Ordering::SeqCst);
         drop(state);
         if self.get(level) >= target {
@@ -266,12 +284,17 @@ impl Watermark {
     /// Takes a registration back.
     pub(crate) fn cancel(&self, id: u64) {
         let mut state = self.state.lock();
-        state.waiters.retain(|waiter| waiter.id != id);
+        let at = state.waiters.iter().position(|waiter| waiter.id == id);
+        let gone = at.map(|at| state.waiters.swap_remove(at));
         self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        // Dropping a waker can drop a task, and with it a ticket that comes here too: not under the lock.
+        drop(state);
+        drop(gone);
     }
 
-    /// Someone who waits for durability while nobody leads: a thread is woken to lead; `true` if only
-    /// tasks and callbacks wait, so that the sync thread has to.
+    /// Someone who asked for durability while nobody leads: a thread that leads is woken; `true` if only
+    /// others asked, so that the sync thread has to. Followers ask for nothing: woken to lead, one would
+    /// let those who did wait for ever.
     pub(crate) fn hand_over(&self) -> bool {
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return false;
@@ -280,32 +303,35 @@ impl Watermark {
         let state = self.state.lock();
         let mut others = false;
         for waiter in &state.waiters {
-            if waiter.level == Level::Durable && waiter.target > durable {
+            if waiter.asks && waiter.target > durable {
                 match &waiter.wake {
-                    Wake::Thread(parker) => {
+                    Wake::Leader(parker) => {
                         // It stays registered: woken early, it looks again and leads.
                         parker.wake();
                         return false;
                     }
-                    Wake::Task(_) | Wake::Call(_) => others = true,
+                    Wake::Thread(_) | Wake::Task(_) | Wake::Call(_) => others = true,
                 }
             }
         }
         others
     }
 
-    /// Begins a new era in which `first_cut` is the next seq id. Everything before it is durable.
+    /// Begins a new era in which `first_cut` is the next seq id. Everything before it is durable. Nobody is
+    /// told yet, since other locks may be held: that is [`tell_cut`](Self::tell_cut).
     pub(crate) fn cut(&self, first_cut: u64) {
-        {
-            let mut state = self.state.lock();
-            let era = self.era() + 1;
-            state.cuts.retain(|(_, at)| *at < first_cut);
-            state.cuts.push((era, first_cut));
-            self.era.store(era, Ordering::SeqCst);
-            self.durable.store(first_cut, Ordering::SeqCst);
-            self.written.store(first_cut, Ordering::SeqCst);
-            self.appended.store(first_cut, Ordering::SeqCst);
-        }
+        let mut state = self.state.lock();
+        let era = self.era() + 1;
+        state.cuts.retain(|(_, at)| *at < first_cut);
+        state.cuts.push((era, first_cut));
+        self.era.store(era, Ordering::SeqCst);
+        self.durable.store(first_cut, Ordering::SeqCst);
+        self.written.store(first_cut, Ordering::SeqCst);
+        self.appended.store(first_cut, Ordering::SeqCst);
+    }
+
+    /// Wakes all who wait: what they wait for may have been cut.
+    pub(crate) fn tell_cut(&self) {
         self.fire_where(|_| true);
     }
 
@@ -377,6 +403,31 @@ mod tests {
         assert_eq!(mark.cut_since(0), Some(3));
         assert_eq!(mark.cut_since(2), Some(3));
         assert_eq!(mark.cut_since(3), None);
+    }
+
+    #[test]
+    fn only_who_asked_is_handed_the_lead() {
+        let mark = Watermark::new(1);
+        let (follower, asker) = (Arc::new(Parker::default()), Arc::new(Parker::default()));
+        mark.register(Level::Durable, 2, 0, Wake::Thread(Arc::clone(&follower)));
+        assert!(!mark.hand_over(), "nobody asked: the sync thread has nothing to do");
+        mark.ask(2, 0, Wake::Thread(Arc::clone(&follower)));
+        assert!(mark.hand_over(), "who asked and does not lead needs the sync thread");
+        mark.ask(2, 0, Wake::Leader(Arc::clone(&asker)));
+        assert!(!mark.hand_over());
+        assert!(*asker.woken.lock() && !*follower.woken.lock());
+    }
+
+    #[test]
+    fn a_callback_that_panics_keeps_nobody_asleep() {
+        let mark = Watermark::new(1);
+        mark.raise_appended(2);
+        let parker = Arc::new(Parker::default());
+        mark.ask(2, 0, Wake::Call(Box::new(|| std::panic::resume_unwind(Box::new(())))));
+        mark.ask(2, 0, Wake::Leader(Arc::clone(&parker)));
+        mark.raise_written(2);
+        mark.raise_durable(2);
+        assert!(*parker.woken.lock() && !in_callback());
     }
 
     #[test]

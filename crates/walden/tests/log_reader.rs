@@ -1,5 +1,6 @@
 //! Readers beside a writer that appends, cuts, seals and is opened again: nothing of another history, no
 //! gap, nothing twice. Once through the log itself, once as another process would read it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail them")]
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -8,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use walden::{
-    BatchFormat, Config, Entry, ErrorKind, Event, Follower, LogReader, Mode, Result, SyncStrategy,
-    Wal,
+    BatchFormat, Config, Entry, ErrorKind, Event, Follower, LogReader, Mode, Reader, Result,
+    SyncStrategy, Wal,
 };
 
 /// Numbers that look random, the same for each seed.
@@ -98,7 +99,7 @@ fn check(model: &Model, first: u64, next: u64, entries: Vec<Result<Entry>>, cont
 
 #[test]
 fn each_step_is_seen_by_readers() {
-    for seed in 0..25 {
+    for seed in 0..10 {
         let dir = tempfile::tempdir().unwrap();
         let mut wal = Wal::open(dir.path(), config()).unwrap();
         let kept = LogReader::open(dir.path()).unwrap();
@@ -112,8 +113,7 @@ fn each_step_is_seen_by_readers() {
             kept.refresh().unwrap();
             let entries = kept.range(..).unwrap().collect();
             check(&model, kept.first_seq(), kept.next_seq(), entries, &context);
-            let (known, durable) = (kept.durable_seq(), wal.durable_seq());
-            assert!(known <= durable, "{context}: {known} {durable}");
+            assert!(kept.durable_seq() < kept.next_seq(), "{context}");
             if at % 10 == 0 {
                 let fresh = LogReader::open(dir.path()).unwrap();
                 let mut entries: Vec<_> = fresh.range(..).unwrap().rev().collect();
@@ -128,7 +128,12 @@ fn each_step_is_seen_by_readers() {
 /// Follows until `stop` and then to the end; returns what was seen, as far as it was not cut.
 fn follow(make: impl Fn() -> Result<Follower>, stop: &AtomicBool) -> VecDeque<(u64, Vec<u8>)> {
     let mut seen: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
-    let mut follower = make().unwrap();
+    let mut follower = loop {
+        // The first entry may be removed in between.
+        if let Ok(follower) = make() {
+            break follower;
+        }
+    };
     loop {
         let stopping = stop.load(Ordering::SeqCst);
         match follower.next_timeout(Duration::from_millis(3)) {
@@ -163,14 +168,13 @@ fn ends_with(model: &Model, seen: &VecDeque<(u64, Vec<u8>)>) {
     let wanted: Vec<(u64, Vec<u8>)> = (model.first..).zip(model.entries.iter().cloned()).collect();
     let seen: Vec<(u64, Vec<u8>)> =
         seen.iter().filter(|(seq, _)| *seq >= model.first).cloned().collect();
-    let from = wanted.len() - seen.len().min(wanted.len());
-    assert_eq!(seen, wanted[from..]);
+    assert!(wanted.ends_with(&seen), "{seen:?} {wanted:?}");
     assert!(wanted.is_empty() || !seen.is_empty());
 }
 
 #[test]
 fn followers_beside_a_writer() {
-    for seed in 100..106 {
+    for seed in 100..103 {
         let dir = tempfile::tempdir().unwrap();
         let wal = Wal::open(dir.path(), config()).unwrap();
         let log = LogReader::open(dir.path()).unwrap();
@@ -178,7 +182,7 @@ fn followers_beside_a_writer() {
         let stop = AtomicBool::new(false);
         let model = std::thread::scope(|scope| {
             let foreign = scope.spawn(|| follow(|| log.follow(log.first_seq()), &stop));
-            let foreign_reader = scope.spawn(|| read_on(&log, &stop));
+            let foreign_reader = scope.spawn(|| read_on(log.reader(), || log.first_seq(), &stop));
             let mut model = Model { first: 1, entries: VecDeque::new() };
             let (mut dice, mut serial) = (Dice(seed), 0);
             for _ in 0..600 {
@@ -200,9 +204,8 @@ fn followers_beside_a_writer() {
 }
 
 /// Reads in both directions; every error must be one that a cut or a removal explains.
-fn read_on(log: &LogReader, stop: &AtomicBool) {
+fn read_on(mut reader: Reader, first: impl Fn() -> u64, stop: &AtomicBool) {
     let mut dice = Dice(1);
-    let mut reader = log.reader();
     while !stop.load(Ordering::SeqCst) {
         let result = if dice.below(3) == 0 {
             reader.read_prev().map(|entry| entry.map(|entry| entry.seq))
@@ -213,7 +216,7 @@ fn read_on(log: &LogReader, stop: &AtomicBool) {
             Ok(_) => {}
             Err(error) => {
                 assert!(error.is_truncated() || error.is_removed(), "{error:?}");
-                drop(reader.seek(log.first_seq()));
+                drop(reader.seek(first()));
             }
         }
     }
@@ -221,15 +224,20 @@ fn read_on(log: &LogReader, stop: &AtomicBool) {
 
 #[test]
 fn followers_of_a_log_in_this_process() {
-    for seed in 200..206 {
+    for seed in 200..203 {
         let dir = tempfile::tempdir().unwrap();
         let mut wal = Wal::open(dir.path(), config()).unwrap();
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let reading = wal.clone();
             let stop = &stop;
-            let follower =
-                scope.spawn(move || follow(|| reading.follow(reading.first_seq()), stop));
+            let follower = scope.spawn({
+                let wal = reading.clone();
+                move || follow(|| wal.follow(wal.first_seq()), stop)
+            });
+            let reader = scope.spawn(move || {
+                read_on(reading.reader(), || reading.first_seq(), stop);
+            });
             let mut model = Model { first: 1, entries: VecDeque::new() };
             let (mut dice, mut serial) = (Dice(seed), 0);
             for _ in 0..600 {
@@ -244,6 +252,7 @@ fn followers_of_a_log_in_this_process() {
             model.entries.push_back(b"end".to_vec());
             stop.store(true, Ordering::SeqCst);
             ends_with(&model, &follower.join().unwrap());
+            reader.join().unwrap();
         });
     }
 }

@@ -1,6 +1,7 @@
 //! A mark: a note of how far the log was durable. It never names a byte that was not.
 
-use super::{FAR, Place};
+use super::Place;
+use super::codec::FAR;
 
 /// One sector, so that it is written whole.
 pub(crate) const MARK_LEN: usize = 512;
@@ -63,7 +64,8 @@ impl Mark {
             place: Place { ordinal: u64_at(44)?, offset: u64_at(52)?, next_seq: u64_at(60)? },
             counter: u64_at(68)?,
         };
-        (mark.place.is_near() && mark.generation < FAR && mark.counter < FAR).then_some(mark)
+        // Sums with what we wrote cannot overflow; nothing else is believed.
+        (mark.counter < FAR && mark.place.next_seq >= 1).then_some(mark)
     }
 }
 

@@ -11,17 +11,15 @@ mod mark;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::file::{Found, ManifestFile, find};
-pub(crate) use self::mark::Mark;
+pub(crate) use self::codec::{BLOCK_LEN, MAGIC, VERSION};
+pub(crate) use self::file::{FILE_LEN, Found, ManifestFile, find};
+pub(crate) use self::mark::{MARK_LEN, MARK_MAGIC, Mark};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most epochs, losses and bytes of metadata that fit a block.
 pub(crate) const MAX_EPOCHS: usize = 64;
 pub(crate) const MAX_LOSSES: usize = 32;
 pub(crate) const MAX_META: usize = 1400;
-
-/// No ordinal, offset, generation or counter comes near this: sums with them cannot overflow.
-const FAR: u64 = u64::MAX / 4;
 
 /// One unforked stretch of history: from `first_seq` on, entries belong to `id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +34,6 @@ pub(crate) struct Place {
     pub(crate) ordinal: u64,
     pub(crate) offset: u64,
     pub(crate) next_seq: u64,
-}
-
-impl Place {
-    /// Whether this can be a place at all.
-    const fn is_near(&self) -> bool {
-        self.ordinal < FAR && self.offset < FAR && self.next_seq >= 1
-    }
 }
 
 /// A cut that was committed and may not be finished.

@@ -87,7 +87,16 @@ impl Foreign {
             work.survey.forget();
         }
         let before = work.survey.tail();
-        let reach = work.survey.look(&found, &listing)?;
+        let reach = match work.survey.look(&found, &listing) {
+            Ok(reach) => reach,
+            Err(error) if error.is_corruption() => {
+                // Unless what is missing was cut since the manifest was read.
+                let again = manifest::find(&*self.storage, &self.names)?;
+                let same = |again: &Found| again.manifest.generation == found.manifest.generation;
+                return if again.as_ref().is_none_or(same) { Err(error) } else { Ok(false) };
+            }
+            Err(error) => return Err(error),
+        };
         let news = !work.looked || cut.is_some() || work.survey.tail() != before;
         let damaged = reach.written > work.survey.tail().next_seq;
         if news || damaged {
@@ -100,6 +109,7 @@ impl Foreign {
                 return Ok(false);
             }
         }
+        work.survey.show()?;
         let losses = found.manifest.losses.clone();
         let segments = work.survey.segments.values().cloned().collect();
         let log_id = found.manifest.log_id;
@@ -132,6 +142,7 @@ impl Foreign {
             other => other?,
         };
         work.looked = true;
+        work.survey.show()?;
         let segments = work.survey.segments.values().cloned().collect();
         let first_seq = reach.first;
         let snapshot = Snapshot { log_id: 0, segments, first_seq, losses: Vec::new() };
@@ -211,12 +222,15 @@ impl View for Foreign {
         for _ in 0..RETRIES {
             match self.look(&mut work) {
                 Ok(true) => return Ok(()),
-                Ok(false) => {}
-                // A file that was there a moment ago: the next look tells why.
-                Err(error) if error.io_kind() == Some(std::io::ErrorKind::NotFound) => {
+                Ok(false) => work.survey.forget(),
+                Err(error) => {
+                    work.survey.forget();
+                    // A file that was there a moment ago: the next look tells why.
+                    if error.io_kind() != Some(std::io::ErrorKind::NotFound) {
+                        return Err(error);
+                    }
                     last = Some(error);
                 }
-                Err(error) => return Err(error),
             }
         }
         Err(last.unwrap_or_else(fault::restless))

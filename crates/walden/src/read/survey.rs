@@ -60,6 +60,11 @@ pub(super) struct Survey {
     /// The segment that was taken under the name of one made ready.
     prepared: Option<u64>,
     tail: Tail,
+    /// What readers may look at once the look has proved good: not before, or they would read on into what
+    /// is being cut.
+    ends: Vec<(Arc<Segment>, u64)>,
+    /// And of the segment that a cut in progress keeps something of, no more than that.
+    kept: Option<(Arc<Segment>, u64)>,
     /// Without a manifest: what was found behind the sound records, so that it isn't looked for each time.
     verdict: Option<(Tail, u64, bool)>,
 }
@@ -75,11 +80,13 @@ impl Survey {
             segments: BTreeMap::new(),
             prepared: None,
             tail,
+            ends: Vec::new(),
+            kept: None,
             verdict: None,
         }
     }
 
-    /// Forgets all that a cut may have made untrue.
+    /// Forgets everything: a cut made it untrue, or a look came to nothing and may have seen one half done.
     pub(super) fn forget(&mut self) {
         *self = Self::new(self.names.clone(), Arc::clone(&self.storage));
     }
@@ -116,7 +123,7 @@ impl Survey {
                 None => _ = self.segments.insert(*ordinal, self.open(*ordinal)),
                 Some(segment) if *ordinal < open_from && !segment.is_sealed() => {
                     let len = tail::length(&*segment.opened()?.file, segment)?;
-                    segment.set_end(len);
+                    self.ends.push((Arc::clone(segment), len));
                     segment.seal();
                     segment.index_written();
                 }
@@ -138,7 +145,7 @@ impl Survey {
         let kept = manifest.cut.and_then(|cut| cut.kept);
         let keeper = kept.and_then(|(ordinal, len)| Some((self.segments.get(&ordinal)?, len)));
         if let Some((segment, len)) = keeper {
-            segment.set_end(len);
+            self.kept = Some((Arc::clone(segment), len));
         }
         if self.tail.ordinal < manifest.open_from || self.tail.next_seq == 0 {
             let Place { ordinal, offset, next_seq } = manifest.open_place();
@@ -159,6 +166,17 @@ impl Survey {
             written,
             durable: place.next_seq.min(written),
         })
+    }
+
+    /// The look was good: readers may look as far.
+    pub(super) fn show(&mut self) -> Result<()> {
+        for (segment, end) in self.ends.drain(..) {
+            tail::raise_end(&segment, end)?;
+        }
+        if let Some((segment, len)) = self.kept.take() {
+            segment.set_end(len);
+        }
+        Ok(())
     }
 
     /// Entries of a batch that survive a cut through it lie in a file that has no segment's name yet.
@@ -193,7 +211,7 @@ impl Survey {
                 tail = Tail { ordinal: *ordinal, offset: 0, ..tail };
             }
             tail::run(segment, &mut tail, limit(segment)?, false)?;
-            tail::raise_end(segment, tail.offset)?;
+            self.ends.push((Arc::clone(segment), tail.offset));
             self.tail = tail;
         }
         Ok(())
@@ -201,7 +219,7 @@ impl Survey {
 
     /// The log was durable up to `place`, and its records are sound only up to the tail. It ends at `place`
     /// all the same: whoever reads that far meets the damage, and whoever seeks behind it what is sound there.
-    fn pass_damage(&self, place: &Place) -> Result<()> {
+    fn pass_damage(&mut self, place: &Place) -> Result<()> {
         let last = self.segments.get(&place.ordinal);
         let Some(last) = last.filter(|_| place.ordinal >= self.tail.ordinal) else {
             return Err(Error::corrupt("the manifest names a segment that is missing")
@@ -216,9 +234,10 @@ impl Survey {
             } else {
                 tail::run(segment, &mut own, len, false)?;
             }
-            tail::raise_end(segment, own.offset)?;
+            self.ends.push((Arc::clone(segment), own.offset));
         }
-        tail::raise_end(last, place.offset)
+        self.ends.push((Arc::clone(last), place.offset));
+        Ok(())
     }
 
     /// Looks at a log without a manifest, as the Go library leaves one: all but the last segment are complete.
@@ -245,12 +264,12 @@ impl Survey {
             };
             self.verdict = Some((tail, len, damaged));
             self.tail = tail;
-            tail::raise_end(segment, if damaged { len } else { tail.offset })?;
+            self.ends.push((Arc::clone(segment), if damaged { len } else { tail.offset }));
             // The end is hidden: at least the damaged entry was there.
             wrong |= damaged && stop != Stop::End;
         }
         let written = self.tail.next_seq.saturating_add(u64::from(wrong));
-        let first = self.first_plain()?.unwrap_or(written).min(written);
+        let first = self.first_plain()?.unwrap_or(self.tail.next_seq).min(written);
         Ok(Reach { first, written, durable: written })
     }
 

@@ -98,3 +98,8 @@ pub(super) const fn be64(value: u64) -> [u8; 8] {
 pub(crate) fn read_footer(bytes: &[u8]) -> Option<u64> {
     read_u64(bytes, 0)
 }
+
+/// The last 8 bytes of a record with this size.
+pub(crate) const fn footer(size: u64) -> [u8; 8] {
+    be64(size)
+}

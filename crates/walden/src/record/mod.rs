@@ -23,5 +23,8 @@ mod packed;
 
 pub(crate) use decode::{Decoded, Fault, Record, decode};
 pub(crate) use encode::{encode, encode_packed, packed_body_len};
-pub(crate) use layout::{FOOTER_LEN, HEADER_LEN, Header, LEN_MASK, OVERHEAD, read_footer};
+pub(crate) use layout::{
+    CODEC_SHIFT, FOOTER_LEN, HEADER_LEN, Header, LEN_BITS, LEN_MASK, OVERHEAD, PACKED, footer,
+    read_footer,
+};
 pub(crate) use packed::Packed;

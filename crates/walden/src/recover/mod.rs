@@ -9,7 +9,7 @@ mod folder;
 mod judge;
 mod lock;
 mod opening;
-mod quarantine;
+pub(crate) mod quarantine;
 mod report;
 pub(crate) mod scan;
 mod tail;
@@ -18,7 +18,7 @@ mod verdict;
 use std::path::Path;
 
 pub(crate) use self::adopt::chain;
-pub(crate) use self::folder::Folder;
+pub(crate) use self::folder::{Folder, make as make_folder};
 pub(crate) use self::lock::{LockNote, WriterLock};
 use self::opening::Opening;
 pub use self::report::{CutTail, Origin, Recovery};
@@ -147,7 +147,7 @@ pub(crate) fn advise(error: Error, dir: &Path) -> Error {
 }
 
 /// There is a manifest afterwards.
-fn ensure_manifest(
+pub(crate) fn ensure_manifest(
     storage: &dyn Storage,
     clock: &dyn Clock,
     names: &Names,
@@ -213,7 +213,7 @@ fn flagged(storage: &dyn Storage, names: &Names, segments: &[u64]) -> Result<boo
     Ok(false)
 }
 
-fn check_identity(names: &Names, found: &Found, note: &LockNote) -> Result<()> {
+pub(crate) fn check_identity(names: &Names, found: &Found, note: &LockNote) -> Result<()> {
     if let Some(mark) = found.rolled_back() {
         return Err(Error::corrupt(format!(
             "the manifest is of generation {}, and a mark was written under generation {}: \

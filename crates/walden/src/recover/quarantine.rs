@@ -45,6 +45,25 @@ pub(crate) fn keep_tails(
     Ok(kept)
 }
 
+/// Copies a whole file under `name`, and makes the copy durable. Returns its path.
+///
+/// # Errors
+/// `OutOfSpace`, `Io`.
+pub(crate) fn keep_file(
+    storage: &dyn Storage,
+    names: &Names,
+    path: &std::path::Path,
+    name: &str,
+) -> Result<PathBuf> {
+    let io = |error| Error::io("read", path, error);
+    let file = storage.open(path, crate::storage::Access::Read).map_err(io)?;
+    let len = file.len().map_err(io)?;
+    make_folder(storage, names)?;
+    let kept = names.quarantine().join(name);
+    copy(storage, names, &*file, (0, len), &kept)?;
+    Ok(kept)
+}
+
 fn make_folder(storage: &dyn Storage, names: &Names) -> Result<()> {
     let dir = names.quarantine();
     match storage.create_dir(&dir) {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::verdict::{Later, Stop};
 use crate::error::{Error, Result};
 use crate::manifest::Place;
-use crate::num;
-use crate::record::{Fault, HEADER_LEN, Header, OVERHEAD};
+use crate::record::Fault;
 use crate::segment::index::micros;
+use crate::segment::search::{Hit, Search};
 use crate::segment::source::first_nonzero;
 use crate::segment::{Index, Names, READ_AHEAD, RecordSource, Step};
 use crate::storage::{Access, File, Storage};
@@ -103,17 +103,12 @@ pub(crate) struct Scan {
     pub(crate) flagged: bool,
 }
 
-/// Scans `open`, in order of ordinal. Reading begins at `start`, the first byte that is not sealed;
-/// `zone` is where the doubt zone begins if anything says so: what lies before it must be sound.
-///
-/// # Errors
-/// `Io`. Unsound bytes are facts, not errors.
-pub(crate) fn scan(open: Vec<Candidate>, start: Place, zone: Option<Place>) -> Result<Scan> {
-    let mut run = Run {
-        zone,
-        out: Scan {
-            segments: Vec::with_capacity(open.len()),
-            next_seq: start.next_seq,
+impl Scan {
+    /// What another reading of the segments came to, for those who cut them.
+    pub(crate) fn of(segments: Vec<Scanned>, next_seq: u64) -> Self {
+        Self {
+            segments,
+            next_seq,
             stop: Stop::End,
             stopped_at: None,
             damage: None,
@@ -121,9 +116,18 @@ pub(crate) fn scan(open: Vec<Candidate>, start: Place, zone: Option<Place>) -> R
             rest: false,
             bytes_read: 0,
             flagged: false,
-        },
-        ended: false,
-    };
+        }
+    }
+}
+
+/// Scans `open`, in order of ordinal. Reading begins at `start`, the first byte that is not sealed;
+/// `zone` is where the doubt zone begins if anything says so: what lies before it must be sound.
+///
+/// # Errors
+/// `Io`. Unsound bytes are facts, not errors.
+pub(crate) fn scan(open: Vec<Candidate>, start: Place, zone: Option<Place>) -> Result<Scan> {
+    let mut run =
+        Run { zone, out: Scan::of(Vec::with_capacity(open.len()), start.next_seq), ended: false };
     for candidate in open {
         run.segment(candidate)?;
     }
@@ -386,70 +390,7 @@ pub(crate) fn later_record(
     end: u64,
     expected: u64,
 ) -> std::io::Result<bool> {
-    let mut budget = end.saturating_mul(4).max(READ_AHEAD);
-    let mut window = vec![0; num::index(READ_AHEAD.min(end.saturating_sub(from)))];
-    let mut base = from;
-    while base + HEADER_LEN <= end {
-        let want = num::index((end - base).min(num::size(window.len())));
-        let Some(piece) = window.get_mut(..want) else { break };
-        let got = crate::storage::read_full(file, piece, base)?;
-        let piece = piece.get(..got).unwrap_or_default();
-        for (at, head) in piece.windows(num::index(HEADER_LEN)).enumerate() {
-            let offset = base + num::size(at);
-            let Some(header) = Header::parse(head) else { continue };
-            if !plausible(&header, offset, from, end, expected) {
-                continue;
-            }
-            let cost = header.record_len();
-            if cost > budget {
-                return Ok(true);
-            }
-            budget -= cost;
-            if proves(file, offset, &header)? {
-                return Ok(true);
-            }
-        }
-        let advance = num::size(got).saturating_sub(HEADER_LEN - 1);
-        if advance == 0 {
-            break;
-        }
-        base += advance;
-    }
-    Ok(false)
-}
-
-fn plausible(header: &Header, offset: u64, from: u64, end: u64, expected: u64) -> bool {
-    let distance = offset + OVERHEAD - from.min(offset);
-    !header.is_unwritten()
-        && header.record_len() <= end - offset
-        && header.seq > expected
-        && header.seq - expected <= distance / OVERHEAD + 1
-        && !header.has_unknown_flags()
-}
-
-/// Checks footer and checksum without believing the length enough to allocate by it.
-fn proves(file: &dyn File, offset: u64, header: &Header) -> std::io::Result<bool> {
-    let mut footer = [0; 8];
-    let len = header.record_len();
-    if crate::storage::read_full(file, &mut footer, offset + len - 8)? != 8
-        || crate::record::read_footer(&footer) != Some(header.size)
-    {
-        return Ok(false);
-    }
-    let mut at = offset + 4;
-    let covered_end = offset + len - 8;
-    let mut crc = 0;
-    let mut piece = vec![0; num::index(READ_AHEAD.min(len))];
-    while at < covered_end {
-        let want = num::index((covered_end - at).min(num::size(piece.len())));
-        let Some(part) = piece.get_mut(..want) else { break };
-        if crate::storage::read_full(file, part, at)? != part.len() {
-            return Ok(false);
-        }
-        crc = crc32c::crc32c_append(crc, part);
-        at += num::size(part.len());
-    }
-    Ok(crc == header.crc)
+    Ok(Search::new(file, from, end, expected).next(from)? != Hit::Nothing)
 }
 
 /// The first and the last record of a complete segment: `(first seq, next seq)`; `None` if it is empty.

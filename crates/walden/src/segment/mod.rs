@@ -1,8 +1,10 @@
 //! One segment file: its names, its records, its index.
 
+pub(crate) mod behind;
 pub(crate) mod files;
 pub(crate) mod index;
 pub(crate) mod names;
+pub(crate) mod search;
 pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +37,8 @@ pub(crate) struct Segment {
     sealed: AtomicBool,
     /// The writer's descriptor, opened before the first write and held until the segment is sealed.
     writer: Mutex<Option<Arc<dyn File>>>,
+    /// When the last entry was appended (microseconds); 0: ask the index.
+    last_append: AtomicU64,
     /// The index being built, until it is in a file.
     building: Mutex<Option<Index>>,
 }
@@ -51,6 +55,7 @@ impl Segment {
             end: AtomicU64::new(UNKNOWN),
             sealed: AtomicBool::new(true),
             writer: Mutex::new(None),
+            last_append: AtomicU64::new(0),
             building: Mutex::new(None),
         }
     }
@@ -73,6 +78,7 @@ impl Segment {
             end: AtomicU64::new(end),
             sealed: AtomicBool::new(false),
             writer: Mutex::new(writer),
+            last_append: AtomicU64::new(0),
             building: Mutex::new(index),
         }
     }
@@ -103,7 +109,16 @@ impl Segment {
     /// # Errors
     /// What opening the file gives.
     pub(crate) fn opened(&self) -> Result<Arc<Opened>> {
-        self.files.get(self.ordinal, &self.path)
+        match self.files.get(self.ordinal, &self.path) {
+            // One made ready gets its name in the end, and stays the same file.
+            Err(error)
+                if error.io_kind() == Some(std::io::ErrorKind::NotFound)
+                    && self.path.extension().is_some_and(|ending| ending == "next") =>
+            {
+                self.files.get(self.ordinal, &self.path.with_extension("wal"))
+            }
+            other => other,
+        }
     }
 
     /// Forgets the descriptors kept for readers, for a file that is removed.
@@ -193,6 +208,18 @@ impl Segment {
         opened.index(&self.index_path, log_id, self.ordinal, end)?.before(seq)
     }
 
+    /// Where the record with entry `target` begins, if only what lies behind it leads there.
+    ///
+    /// # Errors
+    /// What reading gives.
+    pub(crate) fn behind_loss(&self, target: u64, log_id: u128) -> Result<Option<u64>> {
+        let opened = self.opened()?;
+        let end = self.end()?;
+        let index = opened.index(&self.index_path, log_id, self.ordinal, end);
+        behind::find_behind_loss(&opened.file, index.as_deref(), end, target)
+            .map_err(|error| Error::io("read", &self.path, error))
+    }
+
     /// The whole index: the one being built, or the one in the file if it is sound.
     pub(crate) fn index(&self, log_id: u128) -> Option<Index> {
         if let Some(index) = &*self.building.lock() {
@@ -205,6 +232,10 @@ impl Segment {
 
     /// Append time of the segment's last entry as its index has it (microseconds).
     pub(crate) fn last_micros(&self, log_id: u128) -> Option<u64> {
+        let last = self.last_append.load(Ordering::Relaxed);
+        if last != 0 {
+            return Some(last);
+        }
         if let Some(index) = &*self.building.lock() {
             return Some(index.last_micros);
         }
@@ -212,6 +243,16 @@ impl Segment {
         let end = self.end().ok()?;
         let index = opened.index(&self.index_path, log_id, self.ordinal, end)?;
         Some(index.last_micros)
+    }
+
+    /// Takes note of an append, under the append lock.
+    pub(crate) fn note_append(&self, micros: u64) {
+        self.last_append.store(micros, Ordering::Relaxed);
+    }
+
+    /// When the last entry was appended, if that was in this opening.
+    pub(crate) fn last_append(&self) -> Option<u64> {
+        Some(self.last_append.load(Ordering::Relaxed)).filter(|last| *last != 0)
     }
 
     /// Works on the index being built.
@@ -241,9 +282,19 @@ impl Segment {
             index.cut(next_seq);
         }
         *self.building.lock() = index;
+        self.last_append.store(0, Ordering::Relaxed);
         self.set_end(len);
         if len == 0 {
             self.forget_first_seq();
+        }
+    }
+
+    /// Takes note of when the last entry was appended at the latest: the index has only the time of some.
+    /// To be called before anything else changes the file.
+    pub(crate) fn note_last_append(&self, file: &dyn File) {
+        let Ok(time) = file.modified().map(index::micros) else { return };
+        if let Some(index) = self.building.lock().as_mut().filter(|index| index.first_seq != 0) {
+            index.last_micros = index.last_micros.max(time);
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use super::{Access, DirEntry, File, Storage};
 use crate::error::{Error, ErrorKind, is_full};
-use crate::sync::{Arc, Mutex, OnceLock};
+use crate::sync::{Arc, AtomicBool, Mutex, OnceLock, Ordering};
 
 type Watcher = Box<dyn FnOnce(&Error) + Send>;
 
@@ -19,6 +19,7 @@ type Watcher = Box<dyn FnOnce(&Error) + Send>;
 #[derive(Default)]
 pub(crate) struct Latch {
     cause: OnceLock<Error>,
+    shut: AtomicBool,
     watcher: Mutex<Option<Watcher>>,
 }
 
@@ -63,12 +64,29 @@ impl Latch {
         self.cause().cloned().unwrap_or_else(|| cause.clone())
     }
 
+    /// The log was closed, and the folder may be another writer's: nothing is changed from here on, not
+    /// by a call either that looked before whether the log was open.
+    pub(crate) fn shut(&self) {
+        self.shut.store(true, Ordering::SeqCst);
+    }
+
     fn refuse(&self) -> io::Result<()> {
+        if self.shut.load(Ordering::SeqCst) {
+            return Err(Error::closed().into());
+        }
         self.cause().map_or(Ok(()), |cause| Err(io::Error::from(cause.clone())))
     }
 
     fn any<T>(&self, doing: &str, path: &Path, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| self.fail(&Error::io(doing, path, error)).into())
+    }
+
+    /// A sync: one that panics leaves as little known as one that fails.
+    fn sync(&self, path: &Path, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut watch = Unwinding { latch: self, path, returned: false };
+        let result = sync();
+        watch.returned = true;
+        self.any("sync", path, result)
     }
 
     fn unless_full<T>(&self, doing: &str, path: &Path, result: io::Result<T>) -> io::Result<T> {
@@ -77,6 +95,22 @@ impl Latch {
                 self.any(doing, path, Err(error))
             }
             other => other,
+        }
+    }
+}
+
+/// Latches where a call that it watches never returned.
+struct Unwinding<'a> {
+    latch: &'a Latch,
+    path: &'a Path,
+    returned: bool,
+}
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        if !self.returned {
+            let cause = Error::new(ErrorKind::Io, "the thread that was syncing it panicked");
+            self.latch.fail(&cause.path(self.path));
         }
     }
 }
@@ -136,7 +170,7 @@ impl Storage for LatchedStorage {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.any("sync the folder", dir, self.inner.sync_dir(dir))
+        self.latch.sync(dir, || self.inner.sync_dir(dir))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -167,12 +201,12 @@ impl File for LatchedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.any("sync", &self.path, self.inner.sync_data())
+        self.latch.sync(&self.path, || self.inner.sync_data())
     }
 
     fn sync_all(&self) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.any("sync", &self.path, self.inner.sync_all())
+        self.latch.sync(&self.path, || self.inner.sync_all())
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {

@@ -41,8 +41,10 @@ impl Log {
         if first <= self.first_seq() {
             return Ok(());
         }
-        self.sync()?;
-        self.seal_complete()?;
+        // What waits for room on a full disk lies behind what is to go, and must not keep it.
+        for done in [self.sync(), self.seal_complete()] {
+            done.or_else(|error| self.unless_durable(first, error))?;
+        }
         let mut keeper = self.keeper();
         if first <= keeper.manifest.first_seq {
             return Ok(());
@@ -52,17 +54,22 @@ impl Log {
         }
         let snapshot = View::snapshot(self);
         let sealed = ends(&snapshot, keeper.manifest.open_seq)?;
-        let result = keeper.raise_first(first, &sealed);
-        if keeper.manifest.first_seq == first {
-            let first_ordinal = keeper.manifest.first_ordinal;
-            self.change_snapshot(|next| {
-                next.first_seq = first;
-                next.segments.retain(|segment| segment.ordinal >= first_ordinal);
-                next.losses.retain(|(_, last)| *last >= first);
-            });
-            Counters::add(&self.counters.front_cuts, 1);
-        }
-        result
+        let dead = keeper.raise_first(first, &sealed)?;
+        let first_ordinal = keeper.manifest.first_ordinal;
+        self.change_snapshot(|next| {
+            next.first_seq = first;
+            next.segments.retain(|segment| segment.ordinal >= first_ordinal);
+            next.losses.retain(|(_, last)| *last >= first);
+        });
+        Counters::add(&self.counters.front_cuts, 1);
+        // Only now: who reads in a file that is gone must find that it was removed.
+        keeper.remove_front(&dead)
+    }
+
+    /// The error, unless it is for want of room and all before `next_seq` is durable.
+    fn unless_durable(&self, next_seq: u64, error: Error) -> Result<()> {
+        let enough = error.is_out_of_space() && self.watermark.durable() >= next_seq;
+        if enough { Ok(()) } else { Err(error) }
     }
 
     /// `truncate_back`: `last` becomes the last seq id.
@@ -70,7 +77,7 @@ impl Log {
     /// # Errors
     /// `OutOfRange`; `OutOfSpace` with nothing done; `Poisoned`.
     pub(crate) fn truncate_back(&self, last: u64) -> Result<()> {
-        self.with_appends_stopped(|log, keeper| {
+        self.with_appends_stopped(last.saturating_add(1), |log, keeper| {
             let (first, appended) = (log.first_seq(), log.watermark.appended());
             if last >= appended || last + 1 < first {
                 return Err(log.out_of_range("cannot truncate the back", last));
@@ -91,14 +98,16 @@ impl Log {
         if next == 0 {
             return Err(Error::invalid("seq ids begin with 1: cannot reset to 0"));
         }
-        self.with_appends_stopped(|log, keeper| {
+        self.with_appends_stopped(0, |log, keeper| {
             let keep = Keep { next_seq: next, kept: None, survivors: None };
             log.commit_and_finish(keeper, &keep)
         })
     }
 
+    /// Does `work` while nobody appends, with everything durable; on a full disk all before `keeps` is enough.
     fn with_appends_stopped(
         &self,
+        keeps: u64,
         work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
     ) -> Result<()> {
         self.check()?;
@@ -107,7 +116,9 @@ impl Log {
         let leader = self.lead();
         let mut keeper = self.keeper();
         let preparing = self.preparing.lock();
-        let synced = self.sync_all_open(&leader, &mut keeper);
+        let synced = self
+            .sync_all_open(&leader, &mut keeper)
+            .or_else(|error| self.unless_durable(keeps, error));
         let result = synced.and_then(|()| work(self, &mut keeper));
         drop((preparing, keeper, leader));
         let mut appender = self.appender.lock();
@@ -148,7 +159,6 @@ impl Log {
         leader: &crate::write::group_commit::Leader<'_>,
         keeper: &mut Keeper,
     ) -> Result<()> {
-        self.flush()?;
         let newest = self.open.lock().last().map(|open| open.ordinal());
         if let Some(ordinal) = newest {
             keeper.name_active(ordinal)?;
@@ -200,7 +210,7 @@ impl Log {
         self.forget_unwritten();
         *self.epoch.lock() = keeper.manifest.epoch();
         self.show_cut(keeper, keep);
-        self.watermark.cut(keep.next_seq);
+        self.watermark.tell_cut();
         self.open.lock().clear();
         Counters::add(&self.counters.back_cuts, 1);
         {
@@ -221,10 +231,13 @@ impl Log {
         }
     }
 
-    /// Readers see the log as it is after the cut.
+    /// Readers see the log as it is after the cut. The era begins under the lock of the list and before
+    /// anything changes: so who finds the list or a segment changed finds that there was a cut, and who finds
+    /// the new era finds the new list.
     fn show_cut(&self, keeper: &Keeper, keep: &Keep) {
         let manifest = &keeper.manifest;
         self.change_snapshot(|snapshot| {
+            self.watermark.cut(keep.next_seq);
             snapshot.first_seq = manifest.first_seq;
             snapshot.losses.clone_from(&manifest.losses);
             let kept = keep.kept.map(|(ordinal, _)| ordinal);
@@ -238,6 +251,14 @@ impl Log {
                 let next_seq = manifest.open_seq;
                 segment.shorten(len, next_seq, snapshot.log_id);
                 segment.seal();
+            }
+            // Until it gets its name, the surviving part of a batch is read where it was made ready.
+            if let Some((cut, len)) = manifest.cut.and_then(|cut| Some((cut, cut.prepared?))) {
+                let files = Arc::clone(&self.files);
+                let segment = Segment::prepared(&self.names, cut.dead_to, files);
+                segment.note_first_seq(manifest.open_seq);
+                segment.set_end(len);
+                snapshot.segments.push(Arc::new(segment));
             }
         });
         if let Some((ordinal, _)) = keep.kept {
@@ -257,7 +278,10 @@ impl Log {
         self.named.fetch_max(active.ordinal, Ordering::AcqRel);
         let open = self.adopt_active(active);
         self.open.lock().push(Arc::clone(&open));
-        self.change_snapshot(|snapshot| snapshot.segments.push(Arc::clone(&open.segment)));
+        self.change_snapshot(|snapshot| {
+            snapshot.segments.retain(|segment| segment.ordinal != open.segment.ordinal);
+            snapshot.segments.push(Arc::clone(&open.segment));
+        });
         let extent = Extent { end, next_seq: self.watermark.appended() };
         *self.pending.lock() = None;
         self.appender.lock().begin(open, extent, allocated);
@@ -275,7 +299,9 @@ impl Log {
         let pending = self.pending.lock().take();
         let result = match &pending {
             None => return Ok(()),
-            Some(Pending::NewActive) => self.begin_again(&mut keeper),
+            Some(Pending::NewActive) => {
+                self.finish_removal(&keeper).and_then(|()| self.begin_again(&mut keeper))
+            }
             Some(Pending::Tail(scan)) => self.cut_pending_tail(&mut keeper, scan),
         };
         if let Err(error) = &result {
@@ -290,6 +316,13 @@ impl Log {
             }
         }
         result
+    }
+
+    /// What a cut declared dead may still be there, where removing it found no room: it goes before the cut
+    /// is said to be done.
+    fn finish_removal(&self, keeper: &Keeper) -> Result<()> {
+        let folder = Folder::list(&*self.storage, &self.names)?;
+        keeper.remove_dead(&folder.segments)
     }
 
     fn cut_pending_tail(
@@ -338,18 +371,13 @@ impl Log {
         let mut count = crate::num::size(snapshot.segments.len());
         let now = index::micros(self.clock.now());
         let mut first = None;
-        // A clock that jumped must neither block nor hurry: an age is at most what the log itself
-        // has lived through since the segment before, and times never go down along the log.
-        for (segment, next) in &sealed {
+        let times = last_times(snapshot, now);
+        for ((segment, next), last) in sealed.iter().zip(times) {
             let too_many = limits.segment_limit().is_some_and(|most| count > most);
             let too_large = limits.byte_limit().is_some_and(|most| bytes > most);
-            let too_old = limits.age_limit().is_some_and(|age| {
-                let last = segment
-                    .last_micros(snapshot.log_id)
-                    .or_else(|| segment.modified_micros())
-                    .unwrap_or(now);
-                u128::from(now.saturating_sub(last)) > age.as_micros()
-            });
+            let too_old = limits
+                .age_limit()
+                .is_some_and(|age| u128::from(now.saturating_sub(last)) > age.as_micros());
             if !(too_many || too_large || too_old) {
                 break;
             }
@@ -359,6 +387,26 @@ impl Log {
         }
         Ok(first.filter(|first| *first > snapshot.first_seq))
     }
+}
+
+/// When each segment's last entry was appended, oldest segment first. A clock that jumped must neither block nor
+/// hurry: a time to come is no time, and is taken from the segment behind; times never go down along the log.
+fn last_times(snapshot: &Snapshot, now: u64) -> Vec<u64> {
+    let mut times: Vec<u64> = Vec::with_capacity(snapshot.segments.len());
+    let mut behind = now;
+    for segment in snapshot.segments.iter().rev() {
+        let own = segment.last_micros(snapshot.log_id).filter(|last| *last > 0);
+        let last = own.or_else(|| segment.modified_micros()).filter(|last| *last <= now);
+        behind = last.unwrap_or(behind);
+        times.push(behind);
+    }
+    times.reverse();
+    let mut before = 0;
+    for last in &mut times {
+        before = before.max(*last);
+        *last = before;
+    }
+    times
 }
 
 /// The sealed segments, each with the seq id that follows it.

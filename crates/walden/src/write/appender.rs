@@ -106,8 +106,6 @@ pub(crate) struct Appender {
     spare: Option<Vec<u8>>,
     /// From this seq id on the active segment's index wants an entry.
     index_due: u64,
-    /// The latest append time given; a caller that was not asked for one gets it.
-    micros: u64,
     /// Bytes in the chunks.
     pub(crate) buffered: u64,
     /// A batch of separate records is in the middle of its appends.
@@ -132,7 +130,6 @@ impl Appender {
             current: None,
             spare: None,
             index_due: 0,
-            micros: 0,
             buffered: 0,
             turn: false,
         }
@@ -205,8 +202,6 @@ impl Appender {
         }
         chunk.next_seq = next;
         if next > self.index_due {
-            self.micros = self.micros.max(micros);
-            let micros = self.micros;
             self.index_due = open.segment.building(|index| match index {
                 Some(index) => {
                     index.add(offset, seq, next, micros);
@@ -215,15 +210,11 @@ impl Appender {
                 None => u64::MAX,
             });
         }
+        open.segment.note_append(micros);
         self.offset += len;
         self.next_seq = next;
         self.buffered += len;
         Ok(seq)
-    }
-
-    /// Whether an entry with this seq id wants its append time.
-    pub(crate) fn index_due(&self) -> u64 {
-        self.index_due
     }
 
     /// Gives the chunks to the write stage, which gives an emptied buffer for them.
@@ -236,7 +227,10 @@ impl Appender {
 
     /// Begins anew behind a cut: in `open`, with `extent` as its content.
     pub(crate) fn begin(&mut self, open: Arc<OpenSegment>, extent: Extent, allocated: Option<u64>) {
-        self.state = State::Running;
+        // Closing may have begun meanwhile, and waits for this: it must not be undone.
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Running;
+        }
         self.active = Some(open);
         self.open_count = 1;
         self.offset = extent.end;

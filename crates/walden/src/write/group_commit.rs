@@ -39,13 +39,25 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         *self.log.leadership.taken.lock() = false;
         self.log.leadership.freed.notify_one();
-        if self.log.watermark.hand_over() {
-            self.log.signal.kick_sync();
-        }
+        self.log.hand_over();
     }
 }
 
 impl Log {
+    fn hand_over(&self) {
+        if self.watermark.hand_over() {
+            self.signal.kick_sync();
+        }
+    }
+
+    /// Durability rose without a leader. Who was woken to lead may have got what it waited for by that and
+    /// will not lead: the next in turn is woken.
+    pub(crate) fn hand_on(&self) {
+        if !*self.leadership.taken.lock() {
+            self.hand_over();
+        }
+    }
+
     /// Leadership, if nobody has it.
     fn try_lead(&self) -> Option<Leader<'_>> {
         let mut taken = self.leadership.taken.lock();
@@ -73,10 +85,18 @@ impl Log {
     pub(crate) fn sync(&self) -> Result<()> {
         let (target, era) = (self.watermark.appended(), self.watermark.era());
         let leader = self.lead();
-        if let Some(reached) = self.watermark.reached(Level::Durable, target, era) {
-            return reached;
-        }
-        self.sync_round(&leader)
+        let reached = match self.watermark.reached(Level::Durable, target, era) {
+            Some(reached) => reached,
+            None => self.lead_for(&leader, target, era),
+        };
+        // What a cut left was made durable before it, and the rest is no more.
+        reached.or_else(|error| if error.is_truncated() { Ok(()) } else { Err(error) })
+    }
+
+    /// One round for `target`. It may be durable though something behind it failed.
+    fn lead_for(&self, leader: &Leader<'_>, target: u64, era: u64) -> Result<()> {
+        let Err(error) = self.sync_round(leader) else { return Ok(()) };
+        self.watermark.reached(Level::Durable, target, era).unwrap_or(Err(error))
     }
 
     /// Waits until all before `target` of era `era` is durable, leading if nobody does.
@@ -91,13 +111,13 @@ impl Log {
             if let Some(leader) = self.try_lead() {
                 // Someone may have led between the look and the lead.
                 if self.watermark.reached(Level::Durable, target, era).is_none() {
-                    self.sync_round(&leader)?;
+                    self.lead_for(&leader, target, era)?;
                 }
                 continue;
             }
             let parker = Arc::new(Parker::default());
-            let wake = Wake::Thread(Arc::clone(&parker));
-            if let Some(id) = self.watermark.register(Level::Durable, target, era, wake) {
+            let wake = Wake::Leader(Arc::clone(&parker));
+            if let Some(id) = self.watermark.ask(target, era, wake) {
                 if *self.leadership.taken.lock() {
                     parker.park();
                 }
@@ -106,14 +126,18 @@ impl Log {
         }
     }
 
-    /// Syncs every open segment that holds anything not durable, oldest first.
+    /// Syncs every open segment that holds anything not durable, oldest first. Where the disk is full that
+    /// is what could be written before, and it fails all the same.
     pub(crate) fn sync_round(&self, _leader: &Leader<'_>) -> Result<()> {
-        self.flush()?;
+        let flushed = self.flush();
+        if flushed.as_ref().is_err_and(|error| !error.is_out_of_space()) {
+            return flushed;
+        }
         let segments: Vec<Arc<OpenSegment>> = self.open.lock().clone();
         for open in segments {
             self.sync_segment(&open)?;
         }
-        Ok(())
+        flushed
     }
 
     fn sync_segment(&self, open: &OpenSegment) -> Result<()> {

@@ -82,7 +82,11 @@ impl Log {
         }
         if self.signal.is_manual() {
             drop(appender);
-            self.prepare()?;
+            self.prepare().inspect_err(|error| {
+                if error.is_out_of_space() {
+                    Counters::add(&self.counters.disk_full, 1);
+                }
+            })?;
             if need == Need::Seal {
                 self.flush()?;
                 self.seal_complete()?;

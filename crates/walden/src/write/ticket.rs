@@ -88,7 +88,7 @@ impl Ticket {
             let parker = Arc::new(Parker::default());
             let wake = Wake::Thread(Arc::clone(&parker));
             let target = self.seqs.end;
-            let id = self.log.watermark.register(Level::Durable, target, self.era, wake);
+            let id = self.log.watermark.ask(target, self.era, wake);
             if let Some(id) = id {
                 self.log.signal.kick_sync();
                 parker.park_timeout(left);
@@ -98,7 +98,7 @@ impl Ticket {
     }
 
     /// Calls `callback` once with the outcome: at once if it is known, else on the thread that makes it
-    /// known. The callback must not block: others wait behind it.
+    /// known. The callback must not block: others wait behind it. A panic in it goes no further.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<u64>>) + Send + 'static) {
         if let Some(outcome) = self.outcome() {
             callback(outcome);
@@ -118,7 +118,7 @@ impl Ticket {
                 None => ticket.call_later(callback),
             }
         }));
-        if log.watermark.register(Level::Durable, target, era, wake).is_some() {
+        if log.watermark.ask(target, era, wake).is_some() {
             log.signal.kick_sync();
         }
     }
@@ -149,8 +149,7 @@ impl Future for Ticket {
         ticket.unregister();
         let wake = Wake::Task(context.waker().clone());
         let log = &ticket.log;
-        if let Some(id) = log.watermark.register(Level::Durable, ticket.seqs.end, ticket.era, wake)
-        {
+        if let Some(id) = log.watermark.ask(ticket.seqs.end, ticket.era, wake) {
             ticket.registered.store(id, Ordering::Release);
             log.signal.kick_sync();
         }
@@ -205,7 +204,7 @@ impl Future for Ready {
         // Any progress of what is durable frees bytes.
         let (next, era) = (mark.durable() + 1, mark.era());
         let wake = Wake::Task(context.waker().clone());
-        if let Some(id) = mark.register(Level::Durable, next, era, wake) {
+        if let Some(id) = mark.ask(next, era, wake) {
             ready.registered = id;
             ready.log.signal.kick_sync();
         }

@@ -114,15 +114,25 @@ impl Cut {
 #[test]
 fn every_step_of_a_cut_can_be_the_last() {
     for cut in all_cuts() {
-        every_stop(&cut.lab, 12, |lab| run(lab, cut.cut), |found, stop| {
-            every_stop(found, 2, |lab| drop(lab.try_open()), |again, inner| {
-                let wal = again.open();
-                cut.assert_before_or_after(&wal, &format!("call {stop}, then {inner}"));
-                if (stop + inner) % 5 == 0 {
-                    assert_goes_on(again, wal);
-                }
-            });
-        });
+        every_stop(
+            &cut.lab,
+            12,
+            |lab| run(lab, cut.cut),
+            |found, stop| {
+                every_stop(
+                    found,
+                    2,
+                    |lab| drop(lab.try_open()),
+                    |again, inner| {
+                        let wal = again.open();
+                        cut.assert_before_or_after(&wal, &format!("call {stop}, then {inner}"));
+                        if (stop + inner) % 5 == 0 {
+                            assert_goes_on(again, wal);
+                        }
+                    },
+                );
+            },
+        );
     }
 }
 
@@ -130,11 +140,16 @@ fn every_step_of_a_cut_can_be_the_last() {
 fn in_progress(cut: &Cut) -> Vec<Lab> {
     let mut found = Vec::new();
     let count = std::cell::RefCell::new(&mut found);
-    every_stop(&cut.lab, 0, |lab| run(lab, cut.cut), |lab, _| {
-        if ManifestBytes::of(lab).cut() {
-            count.borrow_mut().push(lab.clone());
-        }
-    });
+    every_stop(
+        &cut.lab,
+        0,
+        |lab| run(lab, cut.cut),
+        |lab, _| {
+            if ManifestBytes::of(lab).cut() {
+                count.borrow_mut().push(lab.clone());
+            }
+        },
+    );
     assert!(found.len() >= 5, "{}: {} steps behind the commit", cut.name, found.len());
     found
 }
@@ -148,7 +163,8 @@ fn dead(cut: &Cut, lab: &Lab) -> Vec<String> {
         bytes.get(12..20).map(|seq| u64::from_be_bytes(seq.try_into().unwrap()))
     };
     let all = lab.names(".wal").into_iter();
-    all.filter(|name| first_of(name).is_some_and(|seq| seq > 0 && (empties || seq >= next))).collect()
+    all.filter(|name| first_of(name).is_some_and(|seq| seq > 0 && (empties || seq >= next)))
+        .collect()
 }
 
 /// Section 7: "A file declared dead is refused only if its first record is sound and its seq id lies outside the cut's
@@ -273,7 +289,8 @@ fn a_cut_begins_a_new_ordinal() {
         Lab::append(&wal, 9..=9);
     }
     let error = {
-        lab.disk.add_fault(Fault::new(walden_sim::Action::Error(EIO)).on([OpKind::SyncData]).nth(1));
+        lab.disk
+            .add_fault(Fault::new(walden_sim::Action::Error(EIO)).on([OpKind::SyncData]).nth(1));
         wal.append(payload(10)).unwrap_err()
     };
     assert!(error.is_poisoned());

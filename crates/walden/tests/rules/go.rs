@@ -55,9 +55,19 @@ fn a_go_log_is_adopted() {
 fn adoption_cut_off_at_every_call_twice() {
     for torn in [false, true] {
         let lab = go_log(7, torn);
-        every_stop(&lab, 12, |lab| drop(lab.try_open()), |found, _| {
-            every_stop(found, 2, |lab| drop(lab.try_open()), |again, _| assert_adopted(again, 7));
-        });
+        every_stop(
+            &lab,
+            12,
+            |lab| drop(lab.try_open()),
+            |found, _| {
+                every_stop(
+                    found,
+                    2,
+                    |lab| drop(lab.try_open()),
+                    |again, _| assert_adopted(again, 7),
+                );
+            },
+        );
     }
 }
 
@@ -136,11 +146,16 @@ fn more_than_four_new_segments_are_adopted() {
     assert_eq!(wal.recovery().origin, Origin::Adopted);
     drop(wal);
     assert_taken_over(&build(), 12);
-    every_stop(&build(), 10, |lab| drop(lab.try_open()), |found, _| {
-        let wal = found.open();
-        assert_eq!(entries(&wal), (1, payloads(1..=12)));
-        assert_goes_on(found, wal);
-    });
+    every_stop(
+        &build(),
+        10,
+        |lab| drop(lab.try_open()),
+        |found, _| {
+            let wal = found.open();
+            assert_eq!(entries(&wal), (1, payloads(1..=12)));
+            assert_goes_on(found, wal);
+        },
+    );
 }
 
 /// The same with damage in the last of them: nothing says how far it was durable, so sound records behind mean that

@@ -5,8 +5,15 @@
 #![expect(clippy::mem_forget, reason = "a crash drops nothing: closing would tidy up")]
 
 mod cuts;
+mod epochs;
+mod full;
 mod go;
+mod golden;
+mod index;
 mod manifest;
 mod marks;
+mod retention;
 mod rotation;
 mod support;
+mod sync_fails;
+mod threads;

@@ -219,11 +219,16 @@ fn making_a_log_cut_off_at_every_call_twice() {
         std::mem::forget(wal);
     };
     every_stop(&Lab::new(SyncStrategy::Always, 100), 20, make, |found, _| {
-        every_stop(found, 3, |lab| drop(lab.try_open()), |again, _| {
-            let wal = again.open();
-            assert_prefix(&wal, 1, 1, 2);
-            assert_goes_on(again, wal);
-        });
+        every_stop(
+            found,
+            3,
+            |lab| drop(lab.try_open()),
+            |again, _| {
+                let wal = again.open();
+                assert_prefix(&wal, 1, 1, 2);
+                assert_goes_on(again, wal);
+            },
+        );
     });
 }
 
@@ -237,12 +242,17 @@ fn opening_and_closing_cut_off_at_every_call_twice() {
         drop(wal.close());
     };
     every_stop(&lab, 20, open_and_close, |found, stop| {
-        every_stop(found, 2, |lab| drop(lab.try_open()), |again, inner| {
-            let wal = again.open();
-            assert_prefix(&wal, 1, 4, 5);
-            if (stop + inner) % 4 == 0 {
-                assert_goes_on(again, wal);
-            }
-        });
+        every_stop(
+            found,
+            2,
+            |lab| drop(lab.try_open()),
+            |again, inner| {
+                let wal = again.open();
+                assert_prefix(&wal, 1, 4, 5);
+                if (stop + inner) % 4 == 0 {
+                    assert_goes_on(again, wal);
+                }
+            },
+        );
     });
 }

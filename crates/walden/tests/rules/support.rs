@@ -54,8 +54,11 @@ impl Lab {
     }
 
     pub fn open(&self) -> Wal {
-        self.try_open()
-            .unwrap_or_else(|error| panic!("refused: {error}\n{}", self.disk.op_log().join("\n")))
+        let wal = self
+            .try_open()
+            .unwrap_or_else(|error| panic!("refused: {error}\n{}", self.disk.op_log().join("\n")));
+        assert_eq!(wal.durable_seq() + 1, wal.next_seq(), "what opening reports is durable");
+        wal
     }
 
     pub fn reader(&self) -> LogReader {
@@ -158,7 +161,6 @@ pub fn assert_prefix(wal: &Wal, first: u64, floor: u64, next: u64) -> u64 {
 /// The log takes one more entry, which survives the worst power cut, with all that was there.
 pub fn assert_goes_on(lab: &Lab, wal: Wal) {
     let (first, mut all) = entries(&wal);
-    assert_eq!(wal.durable_seq() + 1, wal.next_seq(), "what opening reports is durable");
     all.push(b"goes on".to_vec());
     wal.append(b"goes on").expect("the log goes on");
     wal.sync().expect("synced");

@@ -1,0 +1,240 @@
+//! What can be done about a log that is not as it should be. Changes nothing.
+
+use std::path::PathBuf;
+
+use super::repair::find_cut;
+use super::survey::{IndexState, Kind, Known, Spot, Survey, survey};
+use super::verify::problem;
+use super::{Progress, Target};
+use crate::error::Result;
+
+/// One way out, as a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RepairOption {
+    /// The command, to be copied and pasted.
+    pub command: String,
+    /// What it does.
+    pub effect: String,
+}
+
+/// What is wrong at one place, and what can be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DamageReport {
+    /// The file.
+    pub path: PathBuf,
+    /// The byte in it.
+    pub offset: u64,
+    /// Bytes that are not sound.
+    pub len: u64,
+    /// What is wrong.
+    pub what: String,
+    /// The first and the last seq id that are lost, where there are such.
+    pub lost: Option<(u64, u64)>,
+    /// Sound records behind it in the same file.
+    pub behind_in_file: u64,
+    /// Sound records behind it in the whole log.
+    pub behind_in_log: u64,
+    /// Where what a choice removes is kept.
+    pub kept: String,
+    /// The choices.
+    pub options: Vec<RepairOption>,
+}
+
+/// What `repair` would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// What is wrong with the manifest, if something is.
+    pub manifest: Option<String>,
+    /// The first seq id.
+    pub first_seq: u64,
+    /// The seq id that follows the last entry.
+    pub next_seq: u64,
+    /// What is wrong with the entries.
+    pub damages: Vec<DamageReport>,
+    /// What the safe part does, each in words: it loses no record that may have been durable.
+    pub safe: Vec<String>,
+    /// Choices about the log as a whole.
+    pub options: Vec<RepairOption>,
+}
+
+impl Plan {
+    /// Whether durable bytes are not what was written.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.manifest.is_some() || !self.damages.is_empty()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.is_damaged() && self.safe.is_empty()
+    }
+}
+
+/// Says what is wrong and what can be done about it.
+///
+/// # Errors
+/// `NotFound` where there is no log; `Io`.
+pub fn repair_plan(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Plan> {
+    let survey = survey(target, progress)?;
+    Ok(plan_of(target, &survey))
+}
+
+pub(super) fn manifest_problem(survey: &Survey) -> Option<String> {
+    match &survey.known {
+        Known::Found(_) => None,
+        Known::Missing(None) if survey.flagged => {
+            Some("the manifest is missing: a segment holds batches or compressed records".into())
+        }
+        Known::Missing(None) => None,
+        Known::Missing(Some(why)) => Some(format!("the manifest is missing: {why}")),
+        Known::Unsound(error) => Some(problem(error)),
+        Known::Stranger(error) => {
+            let advice = error.what_to_do().map(|advice| format!("; {advice}")).unwrap_or_default();
+            Some(format!("{}{advice}", problem(error)))
+        }
+    }
+}
+
+pub(super) fn plan_of(target: &Target, survey: &Survey) -> Plan {
+    let manifest = manifest_problem(survey);
+    let stranger = matches!(survey.known, Known::Stranger(_));
+    let mut options = Vec::new();
+    let mut safe = Vec::new();
+    let repair = target.command("repair");
+    if manifest.is_some() && !stranger {
+        let effect = format!(
+            "makes the manifest anew from the segments, with seq ids from {} to before {}; entries that \
+             were cut in front may return; user metadata and accepted losses are gone",
+            survey.first_seq, survey.next_seq
+        );
+        if survey.is_whole() {
+            safe.push(effect.clone());
+            options.push(RepairOption { command: format!("{repair} --yes"), effect });
+        }
+        options.push(RepairOption {
+            command: format!("{repair} --first-seq N --yes"),
+            effect: "the same, with N as the first seq id: if you know what was cut in front"
+                .into(),
+        });
+    }
+    if !stranger {
+        safe.extend(safe_steps(target, survey));
+        if !safe.is_empty() && options.is_empty() {
+            let effect = "does the safe part: it loses no record that may have been durable".into();
+            options.push(RepairOption { command: format!("{repair} --yes"), effect });
+        }
+    }
+    let damages: Vec<DamageReport> =
+        survey.damages().map(|spot| report(target, survey, spot, stranger)).collect();
+    if !damages.is_empty() || manifest.is_some() {
+        options.push(RepairOption {
+            command: salvage_command(target),
+            effect: "writes what is sound to a new folder OUT, and changes nothing here".into(),
+        });
+    }
+    Plan {
+        manifest,
+        first_seq: survey.first_seq,
+        next_seq: survey.next_seq,
+        damages,
+        safe,
+        options,
+    }
+}
+
+fn safe_steps(target: &Target, survey: &Survey) -> Vec<String> {
+    let mut steps = Vec::new();
+    for piece in &survey.pieces {
+        let unsound = matches!(piece.index, IndexState::Stale | IndexState::Wrong) && piece.sealed;
+        if unsound && !survey.writer {
+            let path = target.names.index(piece.from.ordinal);
+            steps.push(format!("removes the unsound index {}: it is made again", path.display()));
+        }
+        if piece.sealed && piece.free > 0 {
+            let path = piece.from.path.display();
+            steps.push(format!("cuts {} bytes of free space off {path}", piece.free));
+        }
+    }
+    if let Some(spot) = survey.damages().find(|spot| spot.kind == Kind::Count) {
+        steps.push(format!("corrects the number of complete segments ({})", spot.what));
+    }
+    if survey.known.manifest().is_some_and(|manifest| manifest.cut.is_some()) {
+        steps.push("finishes a cut that was begun".into());
+    }
+    if let Some(tail) = survey.tail().filter(|tail| tail.kind == Kind::Torn) {
+        steps.push(format!(
+            "cuts the torn tail of {} at byte {} ({}), as opening does, with a copy in {}",
+            tail.path.display(),
+            tail.offset,
+            tail.what,
+            target.names.quarantine().display()
+        ));
+    }
+    steps
+}
+
+fn report(target: &Target, survey: &Survey, spot: &Spot, stranger: bool) -> DamageReport {
+    let repair = target.command("repair");
+    let mut options = Vec::new();
+    match spot.kind {
+        _ if stranger => {}
+        Kind::Front => options.push(RepairOption {
+            command: target.command("adopt"),
+            effect: "accepts that the segments in front are missing; or put them back".into(),
+        }),
+        Kind::Count => options.push(RepairOption {
+            command: format!("{repair} --yes"),
+            effect: "corrects the number; no entry is lost".into(),
+        }),
+        _ => {
+            if let Some((first, last)) = spot.lost() {
+                options.push(RepairOption {
+                    command: format!("{repair} --accept-loss {first}..={last} --yes"),
+                    effect: format!(
+                        "gives up seq ids {first}..={last}: readers get an error there, and go on \
+                         behind it when they seek to {}",
+                        last.saturating_add(1)
+                    ),
+                });
+            }
+            if find_cut(survey, spot.expected).is_ok() {
+                options.push(RepairOption {
+                    command: format!("{repair} --cut-at {} --yes", spot.expected),
+                    effect: cut_effect(survey, spot.expected),
+                });
+            }
+        }
+    }
+    DamageReport {
+        path: spot.path.clone(),
+        offset: spot.offset,
+        len: spot.len,
+        what: spot.what.clone(),
+        lost: spot.lost(),
+        behind_in_file: spot.behind_in_file,
+        behind_in_log: spot.behind_in_log,
+        kept: format!(
+            "what is cut is copied to {} first; a damaged file that stays is not changed before its end",
+            target.names.quarantine().display()
+        ),
+        options,
+    }
+}
+
+fn cut_effect(survey: &Survey, seq: u64) -> String {
+    let behind: u64 = survey
+        .pieces
+        .iter()
+        .flat_map(|piece| &piece.runs)
+        .map(|run| run.next_seq.saturating_sub(run.first_seq.max(seq)))
+        .sum();
+    format!("cuts the log before seq id {seq}: {behind} sound entries behind it go too")
+}
+
+fn salvage_command(target: &Target) -> String {
+    format!("{} OUT", target.command("salvage"))
+}

@@ -1,0 +1,271 @@
+//! Reads a whole log, sound or not, and tells what stands where. Changes nothing, stops at nothing.
+//!
+//! Beside opening, which reads only what is in doubt and refuses at the first unsound byte, this is a
+//! second reading of the format, made for people. Behind damage it goes on only where something proved
+//! leads: at an index entry that was checked, at the place that a mark names, at the end of a complete
+//! file, from there back by footers ([`behind`](crate::segment::behind)), or at the next segment.
+//!
+//! What lies in the doubt zone and is no record is not damage: beside a writer it is in flight, without
+//! one it is torn. Where nothing says how far the log was durable, the last segment is in doubt, and an
+//! invalid record in it is damage if one that may be sound stands behind it: as opening has it.
+
+mod segment;
+mod walk;
+
+use std::path::PathBuf;
+
+pub(super) use self::segment::{IndexState, Piece, Run};
+use self::walk::Walk;
+use super::{Progress, Target};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Found, Manifest, Place, find};
+use crate::recover::{Folder, LockNote, check_identity};
+use crate::storage::Access;
+
+/// How often the log is read again because its writer changed it meanwhile.
+const RETRIES: u32 = 8;
+
+/// What is known of the manifest.
+#[derive(Debug, Clone)]
+pub(super) enum Known {
+    Found(Box<Found>),
+    /// There is none: a Go log, or (with the reason) a manifest that was lost.
+    Missing(Option<String>),
+    /// No copy is sound, or it is older than the log.
+    Unsound(Error),
+    /// It is another log's, or of a newer version: nothing can be said.
+    Stranger(Error),
+}
+
+impl Known {
+    pub(super) fn found(&self) -> Option<&Found> {
+        match self {
+            Self::Found(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    pub(super) fn manifest(&self) -> Option<&Manifest> {
+        self.found().map(|found| &found.manifest)
+    }
+}
+
+/// What a spot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Durable bytes are not what was written.
+    Damage,
+    /// Segments are missing in front: `adopt` accepts that.
+    Front,
+    /// Fewer complete segments than the manifest counts, and no entry is missing.
+    Count,
+    /// Behind the last sound record, beside a writer.
+    InFlight,
+    /// Behind the last sound record, without a writer.
+    Torn,
+    /// Nothing that harms.
+    Note,
+}
+
+impl Kind {
+    pub(super) const fn is_damage(self) -> bool {
+        matches!(self, Self::Damage | Self::Front | Self::Count)
+    }
+}
+
+/// A place where the log is not as it should be.
+#[derive(Debug, Clone)]
+pub(super) struct Spot {
+    pub(super) kind: Kind,
+    pub(super) path: PathBuf,
+    pub(super) ordinal: u64,
+    pub(super) offset: u64,
+    /// Bytes up to where reading went on.
+    pub(super) len: u64,
+    pub(super) what: String,
+    /// The first seq id that should be there.
+    pub(super) expected: u64,
+    /// The last one that is lost, where that is known; below `expected` if none is.
+    pub(super) last: Option<u64>,
+    pub(super) behind_in_file: u64,
+    pub(super) behind_in_log: u64,
+    /// Records that may be sound stand behind it, and nothing proved leads to them.
+    pub(super) candidates: u64,
+}
+
+impl Spot {
+    /// The ids that are lost.
+    pub(super) fn lost(&self) -> Option<(u64, u64)> {
+        let last = self.last.filter(|last| *last >= self.expected)?;
+        self.kind.is_damage().then_some((self.expected, last))
+    }
+
+    fn blank(kind: Kind, path: PathBuf, expected: u64, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            path,
+            ordinal: 0,
+            offset: 0,
+            len: 0,
+            what: what.into(),
+            expected,
+            last: None,
+            behind_in_file: 0,
+            behind_in_log: 0,
+            candidates: 0,
+        }
+    }
+}
+
+/// A whole log, as it was found.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) folder: Folder,
+    pub(super) known: Known,
+    pub(super) note: LockNote,
+    /// Whether a writer has the log open, as far as that can be told.
+    pub(super) writer: bool,
+    /// Where the doubt zone begins.
+    pub(super) zone: Option<Place>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) spots: Vec<Spot>,
+    pub(super) first_seq: u64,
+    /// The seq id that follows the last entry, sound or lost.
+    pub(super) next_seq: u64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    /// A record that the Go library could not have written was seen.
+    pub(super) flagged: bool,
+}
+
+impl Survey {
+    pub(super) fn damages(&self) -> impl Iterator<Item = &Spot> {
+        self.spots.iter().filter(|spot| spot.kind.is_damage())
+    }
+
+    /// No entry is damaged or missing; the manifest may be.
+    pub(super) fn is_whole(&self) -> bool {
+        self.damages().next().is_none()
+    }
+
+    pub(super) fn tail(&self) -> Option<&Spot> {
+        self.spots.iter().find(|spot| matches!(spot.kind, Kind::Torn | Kind::InFlight))
+    }
+}
+
+/// Reads the log.
+///
+/// # Errors
+/// `NotFound` where there is no log, `Io`.
+pub(super) fn survey(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Survey> {
+    let mut tries = 0;
+    loop {
+        let (known, note) = read_known(target)?;
+        let writer = is_alive(target, &note);
+        let outcome = survey_known(target, known, note, writer, progress);
+        tries += 1;
+        let unsettled = match &outcome {
+            Ok(survey) => !survey.is_whole(),
+            Err(error) => error.io_kind() == Some(std::io::ErrorKind::NotFound),
+        };
+        // Beside a writer, what looks like damage may be a cut that we read through.
+        if !unsettled || tries >= RETRIES || !has_moved(target, &outcome)? {
+            return outcome;
+        }
+    }
+}
+
+/// Reads the log as one whose manifest is `known`.
+///
+/// # Errors
+/// `NotFound` where there is no log, `Io`.
+pub(super) fn survey_known(
+    target: &Target,
+    known: Known,
+    note: LockNote,
+    writer: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Survey> {
+    let folder = Folder::list(&*target.storage, &target.names)?;
+    if folder.segments.is_empty() && !folder.manifest && matches!(known, Known::Missing(_)) {
+        return Err(Error::new(ErrorKind::NotFound, "there is no log here").path(target.dir()));
+    }
+    let known = match known {
+        Known::Missing(None) => Known::Missing(why_lost(&folder, &note)),
+        known => known,
+    };
+    Walk::new(target, folder, known, note, writer).run(progress)
+}
+
+fn why_lost(folder: &Folder, note: &LockNote) -> Option<String> {
+    if note.log_id.is_some() {
+        return Some("the lock file names the log's id".into());
+    }
+    (!folder.indexes.is_empty())
+        .then(|| "there are index files, which are never made before it".into())
+}
+
+/// Manifest and lock file, whatever state they are in.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn read_known(target: &Target) -> Result<(Known, LockNote)> {
+    let note = match target.storage.open(&target.names.lock(), Access::Read) {
+        Ok(file) => LockNote::read(&*file),
+        Err(_) => LockNote::default(),
+    };
+    let known = match find(&*target.storage, &target.names) {
+        Ok(None) => Known::Missing(None),
+        Ok(Some(found)) => match check_identity(&target.names, &found, &note) {
+            Ok(()) => Known::Found(Box::new(found)),
+            Err(error) if found.rolled_back().is_some() => Known::Unsound(error),
+            Err(error) => Known::Stranger(error),
+        },
+        Err(error) if error.is_corruption() => Known::Unsound(error),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Known::Stranger(error),
+        Err(error) => return Err(error),
+    };
+    Ok((known, note))
+}
+
+/// Whether the process that the lock file names lives, as far as `/proc` tells.
+pub(super) fn process_lives(target: &Target, note: &LockNote) -> Option<bool> {
+    let pid = note.pid?.to_string();
+    if note.pid == Some(std::process::id()) {
+        return Some(true);
+    }
+    let processes = target.storage.list(std::path::Path::new("/proc")).ok()?;
+    let known = processes.iter().any(|entry| entry.name == "self");
+    known.then(|| processes.iter().any(|entry| entry.name == *pid))
+}
+
+fn is_alive(target: &Target, note: &LockNote) -> bool {
+    process_lives(target, note).unwrap_or(false)
+}
+
+/// Whether the log was cut since it was read.
+fn has_moved(target: &Target, outcome: &Result<Survey>) -> Result<bool> {
+    let Ok(survey) = outcome else { return Ok(true) };
+    let Some(before) = survey.known.manifest() else { return Ok(false) };
+    let (known, _) = read_known(target)?;
+    Ok(known.manifest().is_some_and(|now| {
+        now.first_ordinal != before.first_ordinal
+            || now.epochs != before.epochs
+            || now.cut != before.cut
+            || now.sealed_count != before.sealed_count
+    }))
+}
+
+/// Where the doubt zone of a manifest begins: the latest of believed mark, base mark and the end of
+/// what is sealed.
+pub(super) fn zone(found: &Found) -> Option<Place> {
+    let manifest = &found.manifest;
+    let mark = found.believed().map(|mark| mark.place).filter(|_| manifest.cut.is_none());
+    let places = [mark, manifest.base];
+    let latest = places
+        .into_iter()
+        .flatten()
+        .filter(|place| place.ordinal >= manifest.open_from)
+        .max_by_key(|place| (place.ordinal, place.offset));
+    latest.or_else(|| places.iter().any(Option::is_some).then(|| manifest.open_place()))
+}

@@ -1,0 +1,275 @@
+//! Full disks: at every place where room is needed.
+
+use walden::{BatchFormat, ErrorKind, Retention, SyncStrategy};
+use walden_sim::{Action, ENOSPC, Fault, OpKind};
+
+use crate::support::{Lab, assert_goes_on, entries, payload, payloads};
+
+const KIB: u64 = 1024;
+
+fn full(lab: &Lab) {
+    lab.disk.set_capacity(Some(lab.disk.used()));
+}
+
+fn room(lab: &Lab) {
+    lab.disk.set_capacity(None);
+}
+
+/// Reading, a cut in front and retention work on a full disk (section 4.8).
+fn assert_front_works(wal: &walden::Wal, first: u64) {
+    assert_eq!(wal.get(first).unwrap().unwrap().payload, payload(first));
+    wal.truncate_front(first).unwrap();
+    assert_eq!(wal.first_seq(), first);
+    wal.retain(&Retention::keep_all().max_segments(1)).unwrap();
+}
+
+/// Section 4.8: "Space is reserved before a seq id is given: an append … gets `OutOfSpace`, and nothing happened"; at
+/// the making of the next segment, with one to four segments open.
+#[test]
+fn no_room_for_the_next_segment() {
+    for open in 1..=4 {
+        let lab = Lab::new(SyncStrategy::OsCache, 4 * KIB);
+        let wal = lab.open();
+        let big = vec![7; 3000];
+        for _ in 0..open {
+            wal.append(&big).unwrap();
+        }
+        assert_eq!(wal.stats().open_segments, open);
+        full(&lab);
+        for _ in 0..3 {
+            let error = wal.append(&big).unwrap_err();
+            assert!(error.is_out_of_space(), "{error}");
+            assert_eq!(wal.next_seq(), open + 1, "nothing happened");
+        }
+        assert!(wal.stats().disk_full > 0);
+        wal.sync().unwrap();
+        assert_eq!(wal.durable_seq(), open);
+        assert_eq!(wal.range(..).unwrap().count() as u64, open);
+        wal.tick().unwrap_err();
+        wal.truncate_front(open).unwrap();
+        room(&lab);
+        assert_eq!(wal.append(&big).unwrap(), open + 1);
+        assert_goes_on(&lab, wal);
+    }
+}
+
+/// Section 7 and 4.8: a separate-record batch in the middle of which the disk is full: "the error names the seq ids
+/// that were appended, which stay".
+#[test]
+fn no_room_in_the_middle_of_a_batch_of_separate_records() {
+    let mut lab = Lab::new(SyncStrategy::Always, 4 * KIB);
+    lab.config = lab.config.batch_format(BatchFormat::Separate);
+    let wal = lab.open();
+    wal.append(b"before").unwrap();
+    full(&lab);
+    let batch = vec![vec![7; 1000]; 10];
+    let error = wal.append_batch(&batch).unwrap_err();
+    assert!(error.is_out_of_space(), "{error}");
+    let (first, last) = (error.seq().unwrap(), error.last_seq().unwrap());
+    assert_eq!(first, 2);
+    assert_eq!(wal.next_seq(), last + 1, "they stay");
+    assert!(last > 2 && last < 11);
+    room(&lab);
+    assert_eq!(wal.append(b"behind").unwrap(), last + 1, "later appends work");
+    assert_eq!(entries(&wal).1.len() as u64, last + 1);
+    assert_goes_on(&lab, wal);
+}
+
+/// Section 4.8: "where allocation is unsupported and a later write meets ENOSPC, the bytes stay in memory, are tried
+/// again, and new appends get `OutOfSpace`. A visible seq id is never rolled back".
+#[test]
+fn a_write_that_meets_a_full_disk_keeps_its_seq_ids() {
+    for strategy in [SyncStrategy::Background, SyncStrategy::OsCache, SyncStrategy::Always] {
+        let lab = Lab::new(strategy, 1 << 20);
+        lab.disk.set_allocate_supported(false);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=2);
+        wal.sync().unwrap();
+        full(&lab);
+        let mut refused = 0;
+        for seq in 3..200 {
+            match wal.append(payload(seq)) {
+                Ok(given) => assert_eq!((given, refused), (seq, 0)),
+                Err(error) => {
+                    assert!(error.is_out_of_space(), "{error}");
+                    refused += 1;
+                }
+            }
+            if strategy == SyncStrategy::Background && wal.flush().is_err() {
+                refused += 1;
+            }
+        }
+        assert!(refused > 0);
+        let next = wal.next_seq();
+        assert!(!wal.stats().poisoned && next > 3);
+        for _ in 0..3 {
+            assert!(wal.append(b"refused").unwrap_err().is_out_of_space());
+            assert!(wal.sync().unwrap_err().is_out_of_space());
+            assert_eq!(wal.next_seq(), next, "never rolled back, and none given");
+        }
+        assert!(wal.durable_seq() < next - 1);
+        let found = lab.power_cut();
+        assert!(entries(&found.open()).1.len() >= 2);
+        room(&lab);
+        wal.sync().unwrap();
+        assert_eq!(wal.durable_seq() + 1, next);
+        assert_eq!(entries(&wal), (1, payloads(1..=next - 1)), "{strategy:?}");
+        assert_goes_on(&lab, wal);
+    }
+}
+
+/// The same: truncation in front and retention work all the while.
+#[test]
+fn the_front_can_be_cut_while_bytes_wait_for_room() {
+    let lab = Lab::new(SyncStrategy::OsCache, 3 * 80);
+    lab.disk.set_allocate_supported(false);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=9);
+    wal.sync().unwrap();
+    wal.tick().unwrap();
+    lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".wal"));
+    let error = wal.append(payload(10)).unwrap_err();
+    assert!(error.is_out_of_space(), "{error}");
+    assert_eq!(wal.next_seq(), 11);
+    assert_front_works(&wal, 5);
+    lab.disk.clear_faults();
+    wal.sync().unwrap();
+    let (first, all) = entries(&wal);
+    assert_eq!(all, payloads(first..=10));
+    assert_goes_on(&lab, wal);
+}
+
+/// The same for a cut at the back, which needs only what it keeps: the bytes that wait are cut with the rest.
+#[test]
+fn the_back_can_be_cut_while_bytes_wait_for_room() {
+    let cuts: [fn(&walden::Wal) -> walden::Result<()>; 3] =
+        [|wal| wal.truncate_back(5), |wal| wal.truncate_back(9), |wal| wal.reset(70)];
+    for (at, cut) in cuts.iter().enumerate() {
+        let lab = Lab::new(SyncStrategy::OsCache, 3 * 80);
+        lab.disk.set_allocate_supported(false);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=9);
+        lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".wal"));
+        let ticket = wal.submit(payload(10));
+        assert!(ticket.unwrap_err().is_out_of_space());
+        assert_eq!(wal.next_seq(), 11);
+        cut(&wal).unwrap();
+        let all = [(1, payloads(1..=5)), (1, payloads(1..=9)), (70, Vec::new())][at].clone();
+        assert_eq!(entries(&wal), all);
+        assert_eq!(entries(&lab.power_cut().open()), all);
+        lab.disk.clear_faults();
+        assert_goes_on(&lab, wal);
+    }
+}
+
+/// Section 4.7: "ENOSPC from fsync is a failed sync".
+#[test]
+fn no_space_from_a_sync_is_a_failed_sync() {
+    let lab = Lab::new(SyncStrategy::Always, 1 << 20);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=1);
+    lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::SyncData]).nth(1));
+    let error = wal.append(payload(2)).unwrap_err();
+    assert!(error.is_poisoned(), "{error}");
+    assert!(wal.append(payload(3)).unwrap_err().is_poisoned());
+    assert_eq!(wal.durable_seq(), 1);
+}
+
+/// A log with a torn tail on a disk without room for a copy of it.
+fn torn_and_full() -> Lab {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=8);
+    wal.tick().unwrap();
+    std::mem::forget(wal);
+    let lab = lab.kill();
+    let mut last = lab.read("segment-0002.wal");
+    last[160..200].fill(0xa5);
+    lab.write("segment-0002.wal", &last);
+    lab.names(".next").iter().for_each(|name| lab.remove(name));
+    full(&lab);
+    lab
+}
+
+/// Section 6: "No room to quarantine: the tail stays, reading, `truncate_front` and `retain` work, appends get
+/// `OutOfSpace`, and it is tried again."
+#[test]
+fn no_room_to_quarantine() {
+    let lab = torn_and_full();
+    let wal = lab.open();
+    let cut = wal.recovery().cut.expect("a torn tail");
+    assert!(!cut.done && cut.kept_in.is_empty());
+    assert_eq!(entries(&wal), (1, payloads(1..=8)));
+    for _ in 0..3 {
+        let error = wal.append(b"refused").unwrap_err();
+        assert!(error.is_out_of_space(), "{error}");
+    }
+    assert_eq!(lab.read("segment-0002.wal")[160], 0xa5, "the tail stays");
+    wal.truncate_front(2).unwrap();
+    assert_eq!(entries(&wal), (2, payloads(2..=8)));
+    // It can be closed, and opened, so.
+    wal.close().unwrap();
+    drop(wal);
+    let wal = lab.open();
+    assert!(wal.append(b"refused").unwrap_err().is_out_of_space());
+    assert_eq!(entries(&wal), (2, payloads(2..=8)));
+    // A power cut, too: nothing was cut without a copy.
+    assert_eq!(entries(&lab.power_cut().open()), (2, payloads(2..=8)));
+    room(&lab);
+    assert_eq!(wal.append(payload(9)).unwrap(), 9, "the first append that finds room goes through");
+    let cut = wal.recovery().cut.unwrap();
+    assert!(cut.done);
+    assert_eq!(lab.disk.read_file(&cut.kept_in[0]).unwrap()[..40], [0xa5; 40], "kept");
+    assert_eq!(entries(&wal), (2, payloads(2..=9)));
+    assert_goes_on(&lab, wal);
+}
+
+/// The same where retention makes the room: whole segments go, and the next append goes through.
+#[test]
+fn retention_makes_room_for_the_quarantine() {
+    let lab = torn_and_full();
+    let wal = lab.open();
+    assert!(wal.append(b"refused").unwrap_err().is_out_of_space());
+    assert!(wal.retain(&Retention::keep_all().max_segments(1)).unwrap() >= 1);
+    let first = wal.first_seq();
+    assert!(first > 1);
+    assert_eq!(wal.append(payload(9)).unwrap(), 9);
+    assert_eq!(entries(&wal), (first, payloads(first..=9)));
+    assert_goes_on(&lab, wal);
+}
+
+/// Section 7: "No room for that: `OutOfSpace`, nothing done", for a cut inside a PACKED record.
+#[test]
+fn no_room_for_the_survivors_of_a_batch() {
+    let lab = Lab::new(SyncStrategy::Always, 1 << 16);
+    let wal = lab.open();
+    wal.append_batch(payloads(1..=4)).unwrap();
+    full(&lab);
+    let error = wal.truncate_back(2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error}");
+    assert_eq!(entries(&wal), (1, payloads(1..=4)), "nothing done");
+    room(&lab);
+    wal.truncate_back(2).unwrap();
+    assert_eq!(entries(&wal), (1, payloads(1..=2)));
+    assert_goes_on(&lab, wal);
+}
+
+/// Section 4.8: a cut at a record's border needs no room; only what is appended behind it does.
+#[test]
+fn a_cut_on_a_full_disk() {
+    let lab = Lab::new(SyncStrategy::Always, 4 * KIB);
+    let wal = lab.open();
+    for _ in 0..4 {
+        wal.append([7; 3000]).unwrap();
+    }
+    full(&lab);
+    wal.truncate_back(3).unwrap();
+    assert_eq!((wal.next_seq(), wal.range(..).unwrap().count()), (4, 3));
+    lab.disk.set_capacity(Some(0));
+    let refused = wal.append([7; 5000]).unwrap_err();
+    assert!(refused.is_out_of_space(), "{refused}");
+    assert_eq!(entries(&lab.power_cut().open()).1.len(), 3);
+    room(&lab);
+    assert_eq!(wal.append(b"behind").unwrap(), 4);
+    assert_goes_on(&lab, wal);
+}

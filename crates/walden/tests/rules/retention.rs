@@ -1,0 +1,189 @@
+//! What goes at the front of the log, and when; and finding entries by time.
+
+use std::time::{Duration, SystemTime};
+
+use walden::storage::Clock as _;
+use walden::{Retention, SyncStrategy, Wal};
+use walden_sim::Rng;
+
+use crate::support::{Lab, assert_goes_on, entries, payload, payloads};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Three entries a segment, an hour between entries.
+fn hourly(lab: &Lab, wal: &Wal, seqs: std::ops::RangeInclusive<u64>) {
+    for seq in seqs {
+        lab.clock.advance(HOUR);
+        Lab::append(wal, seq..=seq);
+        wal.tick().unwrap();
+    }
+}
+
+fn keep_for(age: Duration) -> Retention {
+    Retention::keep_all().max_age(age)
+}
+
+/// Section 7: "Retention (age, …) is `truncate_front` at a segment border": a segment goes once its *last* entry is old.
+#[test]
+fn by_age() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    hourly(&lab, &wal, 1..=9);
+    // Entry 3, the last of the first segment, is six hours old.
+    assert_eq!(wal.retain(&keep_for(6 * HOUR)).unwrap(), 0);
+    assert_eq!(wal.first_seq(), 1);
+    lab.clock.advance(Duration::from_secs(1));
+    assert_eq!(wal.retain(&keep_for(6 * HOUR)).unwrap(), 1);
+    assert_eq!(entries(&wal), (4, payloads(4..=9)));
+    // The active segment stays, however old.
+    lab.clock.advance(1000 * HOUR);
+    assert_eq!(wal.retain(&keep_for(HOUR)).unwrap(), 1);
+    assert_eq!(entries(&wal), (7, payloads(7..=9)));
+    assert_goes_on(&lab, wal);
+}
+
+/// The same after a reopening: the times are kept in the index.
+#[test]
+fn by_age_after_a_reopening() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    hourly(&lab, &wal, 1..=9);
+    wal.close().unwrap();
+    drop(wal);
+    let wal = lab.open();
+    assert_eq!(wal.retain(&keep_for(6 * HOUR)).unwrap(), 0);
+    lab.clock.advance(Duration::from_secs(1));
+    assert_eq!(wal.retain(&keep_for(6 * HOUR)).unwrap(), 1);
+    assert_eq!(wal.first_seq(), 4);
+}
+
+/// By bytes and by number of segments; "never the active segment".
+#[test]
+fn by_bytes_and_by_count() {
+    for (limits, first) in [
+        (Retention::keep_all().max_bytes(720), 1),
+        (Retention::keep_all().max_bytes(719), 4),
+        (Retention::keep_all().max_bytes(480), 4),
+        (Retention::keep_all().max_bytes(0), 7),
+        (Retention::keep_all().max_segments(3), 1),
+        (Retention::keep_all().max_segments(2), 4),
+        (Retention::keep_all().max_segments(1), 7),
+        (Retention::keep_all().max_segments(0), 7),
+        (Retention::keep_all(), 1),
+    ] {
+        let lab = Lab::new(SyncStrategy::Always, 240);
+        let wal = lab.open();
+        hourly(&lab, &wal, 1..=9);
+        wal.retain(&limits).unwrap();
+        assert_eq!(entries(&wal), (first, payloads(first..=9)), "{limits:?}");
+        assert_goes_on(&lab, wal);
+    }
+}
+
+/// Section 7: "on call or automatic": by `tick`, once in a `sync_interval`.
+#[test]
+fn by_itself() {
+    let mut lab = Lab::new(SyncStrategy::Always, 240);
+    lab.config = lab.config.retention(Retention::keep_all().max_segments(2));
+    let wal = lab.open();
+    for seq in 1..=30 {
+        lab.clock.advance(Duration::from_secs(2));
+        Lab::append(&wal, seq..=seq);
+        wal.tick().unwrap();
+        assert!(wal.segments().unwrap().len() <= 3);
+    }
+    let first = wal.first_seq();
+    assert!(first >= 22, "{first}");
+    assert!(wal.stats().segments_expired >= 7);
+    assert_eq!(entries(&wal), (first, payloads(first..=30)));
+}
+
+/// Section 7: "Ages come from append times kept in the index, clamped, so that a clock that jumps can neither block nor
+/// hurry it." Forward for a while, then right again: the segment whose entries bear times to come goes as its neighbours do.
+#[test]
+fn a_clock_that_jumped_forward_does_not_block() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    let right = lab.clock.now();
+    hourly(&lab, &wal, 1..=3);
+    lab.clock.set_now(right + 10_000 * HOUR);
+    hourly(&lab, &wal, 4..=6);
+    lab.clock.set_now(right + 6 * HOUR);
+    hourly(&lab, &wal, 7..=12);
+    assert_eq!(wal.retain(&keep_for(10 * HOUR)).unwrap(), 0, "nothing is that old");
+    lab.clock.advance(3 * HOUR);
+    // The second segment is not older than the third, the last of whose entries is six hours old.
+    assert_eq!(wal.retain(&keep_for(8 * HOUR)).unwrap(), 1);
+    assert_eq!(wal.first_seq(), 4);
+    lab.clock.advance(3 * HOUR);
+    assert_eq!(wal.retain(&keep_for(8 * HOUR)).unwrap(), 2);
+    assert_eq!(wal.first_seq(), 10);
+}
+
+/// Backwards for a while (a machine that starts in 1970): the segment is not older than those before it.
+#[test]
+fn a_clock_that_jumped_back_does_not_hurry() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    let right = lab.clock.now();
+    hourly(&lab, &wal, 1..=3);
+    lab.clock.set_now(SystemTime::UNIX_EPOCH);
+    hourly(&lab, &wal, 4..=6);
+    lab.clock.set_now(right + 6 * HOUR);
+    hourly(&lab, &wal, 7..=9);
+    assert_eq!(wal.retain(&keep_for(6 * HOUR)).unwrap(), 0, "the first segment is six hours old");
+    lab.clock.advance(HOUR);
+    assert_eq!(wal.retain(&keep_for(7 * HOUR)).unwrap(), 0);
+    lab.clock.advance(HOUR);
+    assert_eq!(wal.retain(&keep_for(7 * HOUR)).unwrap(), 2);
+    assert_eq!(entries(&wal).0, 7);
+}
+
+/// While the clock is back: all times are to come, and nothing goes.
+#[test]
+fn while_the_clock_is_back_nothing_goes() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    hourly(&lab, &wal, 1..=9);
+    lab.clock.set_now(SystemTime::UNIX_EPOCH + HOUR);
+    assert_eq!(wal.retain(&keep_for(HOUR)).unwrap(), 0);
+    assert_goes_on(&lab, wal);
+}
+
+/// `seek_time`: "none of those is missed" that were appended at or after a moment, and at most 32 earlier ones come first.
+#[test]
+fn seek_time_over_several_segments() {
+    let lab = Lab::new(SyncStrategy::Always, 80 * 50);
+    let wal = lab.open();
+    let mut times = Vec::new();
+    let mut rng = Rng::new(5);
+    for seq in 1..=400 {
+        lab.clock.advance(Duration::from_millis(rng.below(3) * rng.below(1000)));
+        times.push(lab.clock.now());
+        Lab::append(&wal, seq..=seq);
+        if seq % 70 == 0 {
+            wal.tick().unwrap();
+        }
+    }
+    assert!(wal.segments().unwrap().len() >= 7);
+    check_times(&wal, &times);
+    wal.close().unwrap();
+    drop(wal);
+    check_times(&lab.open(), &times);
+}
+
+fn check_times(wal: &Wal, times: &[SystemTime]) {
+    let moments = times.iter().flat_map(|time| [*time, *time + Duration::from_micros(1)]);
+    let outside = [times[0] - HOUR, times[times.len() - 1] + HOUR];
+    let mut reader = wal.reader();
+    for moment in moments.chain(outside) {
+        reader.seek_time(moment).unwrap();
+        let first = times.partition_point(|time| *time < moment) as u64 + 1;
+        let found = reader.position();
+        assert!(found <= first, "{found} is behind {first}: entries are missed");
+        assert!(found + 32 >= first, "{found} is far before {first}");
+        if let Some(entry) = reader.read_next().unwrap() {
+            assert_eq!(entry.payload, payload(found));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Real threads, on the machine's filesystem: the maintenance lock, a leader that panics, syncs that fail under many.
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::{Duration, SystemTime};
+
+use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
+use walden::{Config, ErrorKind, Wal};
+
+/// Fails instead of hanging.
+fn within(seconds: u64, work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        work();
+        done.send(()).unwrap();
+    });
+    if is_done.recv_timeout(Duration::from_secs(seconds)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("still waiting after {seconds} s: someone was forgotten");
+    }
+    thread.join().unwrap();
+}
+
+/// Section 5: "One maintenance lock covers sealing, cuts, retention, metadata and close from first step to last; each
+/// generation derives from the last synced one": metadata is never lost, whatever else changes the manifest.
+#[test]
+fn metadata_is_not_lost_between_seals_and_cuts() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::os_cache().segment_size(2000);
+        let wal = Wal::open(dir.path(), config.clone()).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let appended = wal.append([7; 300]);
+                    assert!(appended.is_ok() || appended.unwrap_err().is_truncated());
+                }
+            });
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let next = wal.next_seq();
+                    let first = wal.first_seq();
+                    let result = match next % 3 {
+                        0 => wal.truncate_front(first + (next - first) / 2),
+                        1 => wal.truncate_back((first + (next - first) * 3 / 4).max(1) - 1),
+                        _ => wal.sync(),
+                    };
+                    let allowed = [ErrorKind::OutOfRange, ErrorKind::Removed];
+                    assert!(result.is_ok() || allowed.contains(&result.unwrap_err().kind()));
+                }
+            });
+            let writers: Vec<_> = (0..3)
+                .map(|key| {
+                    let wal = &wal;
+                    scope.spawn(move || {
+                        for value in 1..=60_u64 {
+                            wal.set_meta([key], value.to_string()).unwrap();
+                            let found = wal.meta([key]).unwrap();
+                            assert_eq!(found, value.to_string().as_bytes(), "key {key}");
+                        }
+                    })
+                })
+                .collect();
+            for writer in writers {
+                writer.join().unwrap();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let (first, next) = (wal.first_seq(), wal.next_seq());
+        wal.close().unwrap();
+        let wal = Wal::open(dir.path(), config).unwrap();
+        assert_eq!((wal.first_seq(), wal.next_seq()), (first, next));
+        for key in 0..3_u8 {
+            assert_eq!(wal.meta([key]).unwrap(), b"60");
+        }
+        assert_eq!(wal.range(..).unwrap().filter(Result::is_ok).count() as u64, next - first);
+    });
+}
+
+/// What the next sync of a segment does.
+#[derive(Debug, Default)]
+struct Trap {
+    panics: AtomicBool,
+    fails: AtomicBool,
+    /// Milliseconds that each sync takes.
+    slow: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+struct Trapped(OsStorage, Arc<Trap>);
+
+#[derive(Debug)]
+struct TrappedFile(Arc<dyn File>, Arc<Trap>);
+
+impl Trapped {
+    fn wrap(&self, path: &Path, file: io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
+        let segment = path.extension().is_some_and(|ending| ending == "wal" || ending == "next");
+        let file = file?;
+        Ok(if segment { Arc::new(TrappedFile(file, Arc::clone(&self.1))) } else { file })
+    }
+}
+
+impl Storage for Trapped {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        self.wrap(path, self.0.open(path, access))
+    }
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.wrap(path, self.0.create(path))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.0.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.create_dir(dir)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.0.lock(path)
+    }
+}
+
+impl File for TrappedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(buf, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        std::thread::sleep(Duration::from_millis(self.1.slow.load(Ordering::SeqCst)));
+        assert!(!self.1.panics.swap(false, Ordering::SeqCst), "the trap");
+        if self.1.fails.swap(false, Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(walden_sim::EIO));
+        }
+        self.0.sync_data()
+    }
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.0.allocate(offset, len)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.0.modified()
+    }
+}
+
+/// Eight threads in `append` while one sync is slow and then does what the trap says: what each was told.
+fn eight_threads(arm: fn(&Trap)) -> (tempfile::TempDir, Wal, Vec<Result<walden::Result<u64>, ()>>) {
+    let dir = tempfile::tempdir().unwrap();
+    let trap = Arc::new(Trap::default());
+    let storage = Arc::new(Trapped(OsStorage::new(), Arc::clone(&trap)));
+    let clock = Arc::new(SystemClock::default());
+    let wal = Wal::open_with(dir.path(), Config::durable(), storage, clock).unwrap();
+    wal.append("durable").unwrap();
+    trap.slow.store(100, Ordering::SeqCst);
+    arm(&trap);
+    let barrier = Barrier::new(8);
+    let told = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|n: u8| {
+                let (wal, barrier) = (&wal, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    std::panic::catch_unwind(AssertUnwindSafe(|| wal.append([n; 100])))
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap().map_err(drop)).collect()
+    });
+    (dir, wal, told)
+}
+
+/// Section 9: "a leader that fails or panics wakes all with the cause".
+#[test]
+fn a_leader_that_panics_wakes_all_with_the_cause() {
+    within(60, || {
+        let (dir, wal, told) = eight_threads(|trap| trap.panics.store(true, Ordering::SeqCst));
+        assert_eq!(told.iter().filter(|told| told.is_err()).count(), 1, "one led, and panicked");
+        for error in told.into_iter().flatten().map(Result::unwrap_err) {
+            assert!(error.is_poisoned(), "{error}");
+            assert!(error.to_string().contains("panic"), "{error}");
+        }
+        assert_eq!(wal.durable_seq(), 1, "nothing counts that no sync is known to have reached");
+        assert_eq!(wal.stats().waiters, 0);
+        assert!(wal.append("x").unwrap_err().is_poisoned());
+        assert_eq!(wal.get(1).unwrap().unwrap().payload, b"durable"[..]);
+        drop(wal);
+        let wal = Wal::open(dir.path(), Config::durable()).unwrap();
+        assert_eq!(wal.append("goes on").unwrap(), wal.next_seq() - 1);
+    });
+}
+
+/// Section 4.7, with threads: "waiters test `durable` first, then get the cause"; the first cause, all of them.
+#[test]
+fn a_leader_whose_sync_fails_wakes_all_with_the_cause() {
+    within(60, || {
+        let (_dir, wal, told) = eight_threads(|trap| trap.fails.store(true, Ordering::SeqCst));
+        let errors: Vec<_> =
+            told.into_iter().map(|told| told.expect("no panic").unwrap_err()).collect();
+        for error in &errors {
+            assert!(error.is_poisoned(), "{error}");
+            assert_eq!(error.to_string(), errors[0].to_string());
+        }
+        assert_eq!(wal.durable_seq(), 1);
+        assert_eq!(wal.stats().waiters, 0);
+    });
+}

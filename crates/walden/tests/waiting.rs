@@ -1,0 +1,205 @@
+//! Who waits is woken, whatever else goes on.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use futures_core::Stream;
+use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
+use walden::{Config, ErrorKind, Wal};
+
+/// Fails the test, instead of hanging for ever, if it has not ended in time.
+fn within<T: Send + 'static>(seconds: u64, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, wait) = mpsc::channel();
+    std::thread::spawn(move || drop(done.send(work())));
+    wait.recv_timeout(Duration::from_secs(seconds)).expect("ended in time, without a panic")
+}
+
+/// A disk of which some calls take a while.
+#[derive(Debug)]
+struct Slow {
+    disk: OsStorage,
+    /// Writes to the manifest, and syncs of the folder.
+    on: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct SlowFile {
+    file: Arc<dyn File>,
+    manifest: bool,
+    on: Arc<AtomicBool>,
+}
+
+fn pause(on: &AtomicBool) {
+    if on.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Slow {
+    fn open_log(dir: &Path, config: Config) -> (Wal, Arc<AtomicBool>) {
+        let on = Arc::new(AtomicBool::new(false));
+        let slow = Self { disk: OsStorage::new(), on: Arc::clone(&on) };
+        let clock = Arc::new(SystemClock::default());
+        (Wal::open_with(dir, config, Arc::new(slow), clock).unwrap(), on)
+    }
+
+    fn wrap(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
+        let manifest = path.extension().is_some_and(|ending| ending == "manifest");
+        Arc::new(SlowFile { file, manifest, on: Arc::clone(&self.on) })
+    }
+}
+
+impl Storage for Slow {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        Ok(self.wrap(path, self.disk.open(path, access)?))
+    }
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(self.wrap(path, self.disk.create(path)?))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.disk.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        pause(&self.on);
+        self.disk.sync_dir(dir)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.disk.lock(path)
+    }
+}
+
+impl File for SlowFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        if self.manifest {
+            pause(&self.on);
+        }
+        self.file.write_at(buf, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.file.allocate(offset, len)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn modified(&self) -> io::Result<std::time::SystemTime> {
+        self.file.modified()
+    }
+}
+
+/// A leader notes how far it came, slowly; meanwhile a follower waits for more, and then an append does.
+/// It is the append that must be woken to lead.
+#[test]
+fn a_follower_is_not_handed_the_lead() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let (wal, slow) = Slow::open_log(dir.path(), Config::durable());
+        slow.store(true, Ordering::Relaxed);
+        for _ in 0..5 {
+            let seq = wal.next_seq();
+            let mut follower = wal.follow(seq).unwrap().durable_only();
+            let following = std::thread::spawn(move || {
+                for _ in 0..3 {
+                    follower.next_blocking().unwrap();
+                }
+            });
+            std::thread::sleep(Duration::from_millis(5));
+            let first = wal.clone();
+            let first = std::thread::spawn(move || first.append("leads").unwrap());
+            while wal.durable_seq() < seq {
+                std::thread::yield_now();
+            }
+            // The leader still writes its mark. The follower has waited for what comes next by then.
+            std::thread::sleep(Duration::from_millis(8));
+            wal.append("waits").unwrap();
+            first.join().unwrap();
+            wal.append("ends the follower").unwrap();
+            following.join().unwrap();
+        }
+    });
+}
+
+/// A stream that waits for what is durable must not keep the sync thread busy.
+#[test]
+fn a_stream_at_the_end_costs_nothing() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = Wal::open(dir.path(), Config::os_cache()).unwrap();
+        let mut follower = wal.follow(1).unwrap().durable_only();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(std::pin::Pin::new(&mut follower).poll_next(&mut context).is_pending());
+        wal.sync().unwrap();
+        let threads = || {
+            let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+            let names = tasks
+                .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+            Some(names.filter(|name| name.trim() == "walden-sync").count())
+        };
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(threads().is_none_or(|count| count == 0), "nobody asked for a sync");
+    });
+}
+
+/// The cut begins its new segment after `close` was called: the log is closed all the same.
+#[test]
+fn closed_in_a_cut_is_closed() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let (wal, slow) = Slow::open_log(dir.path(), Config::os_cache());
+        for _ in 0..10 {
+            wal.append("x").unwrap();
+        }
+        slow.store(true, Ordering::Relaxed);
+        let cutter = wal.clone();
+        let cutting = std::thread::spawn(move || cutter.truncate_back(5));
+        // The cut is committed, and appends go on later.
+        while wal.next_seq() != 6 {
+            std::thread::yield_now();
+        }
+        let closed = wal.close();
+        drop(cutting.join().unwrap());
+        assert!(closed.is_ok(), "{closed:?}");
+        assert_eq!(wal.append("late").unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(wal.set_meta("a", "b").unwrap_err().kind(), ErrorKind::Closed);
+        let other = Wal::open(dir.path(), Config::durable()).unwrap();
+        assert_eq!(other.next_seq(), 6);
+    });
+}
+
+/// Dropping a ticket cancels nothing, in no strategy.
+#[test]
+fn what_nobody_waits_for_becomes_durable() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::durable().sync_interval(Duration::from_millis(20));
+        let wal = Wal::open(dir.path(), config).unwrap();
+        drop(wal.submit("x").unwrap());
+        while wal.durable_seq() < 1 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+}
