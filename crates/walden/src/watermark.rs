@@ -262,14 +262,7 @@ impl Watermark {
         self.enter(Level::Durable, target, era, true, wake)
     }
 
-    fn enter(
-        &self,
-        level: Level,
-        target: u64,
-        era: u64,
-        asks: bool,
-        wake: Wake,
-    ) -> Option<u64> {
+    fn enter(&self, level: Level, target: u64, era: u64, asks: bool, wake: Wake) -> Option<u64> {
         let mut state = self.state.lock();
         if state.failed.is_some() || state.closed || self.era() != era {
             drop(state);
