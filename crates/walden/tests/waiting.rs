@@ -155,9 +155,8 @@ fn a_stream_at_the_end_costs_nothing() {
         wal.sync().unwrap();
         let threads = || {
             let tasks = std::fs::read_dir("/proc/self/task").ok()?;
-            let names = tasks.filter_map(|task| {
-                std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
-            });
+            let names = tasks
+                .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
             Some(names.filter(|name| name.trim() == "walden-sync").count())
         };
         std::thread::sleep(Duration::from_millis(50));
