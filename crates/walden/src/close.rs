@@ -30,6 +30,8 @@ pub(crate) fn close(log: &Log) -> Result<()> {
     log.room.notify_all();
     log.signal.stop();
     let result = close_cleanly(log);
+    log.forget_unwritten();
+    log.latch.shut();
     log.watermark.close();
     log.unlock();
     result

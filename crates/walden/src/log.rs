@@ -54,8 +54,6 @@ pub(crate) struct Log {
     pub(crate) epoch: Mutex<u128>,
     /// Bytes that could not be written for want of room wait in the write stage.
     pub(crate) stuck: AtomicBool,
-    /// A glimpse of the appender's `index_due`, so that the clock is read for few appends.
-    pub(crate) index_due: AtomicU64,
     /// Bytes appended since opening, and how many of them are durable.
     pub(crate) bytes_appended: AtomicU64,
     pub(crate) bytes_durable: AtomicU64,
@@ -123,7 +121,6 @@ impl Log {
             named: AtomicU64::new(keeper.manifest.active),
             epoch: Mutex::new(keeper.manifest.epoch()),
             stuck: AtomicBool::new(false),
-            index_due: AtomicU64::new(0),
             bytes_appended: AtomicU64::new(0),
             bytes_durable: AtomicU64::new(0),
             report: Mutex::new(report),

@@ -49,7 +49,7 @@ impl Signal {
 
     /// Something was appended that nobody waits for: the periodic sync has to see to it.
     pub(crate) fn note_dirty(&self) {
-        if !self.dirty.load(Ordering::Relaxed) && !self.dirty.swap(true, Ordering::AcqRel) {
+        if !self.dirty.load(Ordering::SeqCst) && !self.dirty.swap(true, Ordering::SeqCst) {
             self.wake();
         }
     }
@@ -182,7 +182,12 @@ impl Log {
         if self.signal.flags.lock().stop {
             return Ok(());
         }
-        self.latch.check()?;
+        if let Err(cause) = self.latch.check() {
+            // Who looked just before it failed may be about to wait: under the lock nobody is in between.
+            drop(self.appender.lock());
+            self.room.notify_all();
+            return Err(cause);
+        }
         let prepared = self.prepare();
         let kicked = self.signal.is_manual() && std::mem::take(&mut self.signal.flags.lock().sync);
         let synced = if kicked { self.sync() } else { Ok(()) };
@@ -197,9 +202,11 @@ impl Log {
     }
 
     fn periodic(&self) -> Result<()> {
-        self.signal.dirty.store(false, Ordering::Release);
-        let synced =
-            if self.settings.strategy == SyncStrategy::Always { Ok(()) } else { self.sync() };
+        // Before `appended` is looked at: an append raises that first, and then looks at the flag.
+        let dirty = self.signal.dirty.swap(false, Ordering::SeqCst);
+        // In `Always` only a ticket that nobody waits for leaves something to do.
+        let needed = dirty || self.settings.strategy != SyncStrategy::Always;
+        let synced = if needed { self.sync() } else { Ok(()) };
         if synced.is_err() {
             self.signal.dirty.store(true, Ordering::Release);
         }
@@ -268,6 +275,8 @@ impl Log {
             Some(index) => index,
             None => build_index(segment, end)?,
         };
+        let index =
+            Index { last_micros: segment.last_append().unwrap_or(index.last_micros), ..index };
         let bytes = index.encode(self.log_id(), segment.ordinal, end);
         let path = segment.index_path();
         index::write_file(&*self.storage, path, &bytes)

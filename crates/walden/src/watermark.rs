@@ -148,7 +148,7 @@ impl Watermark {
     }
 
     pub(crate) fn appended(&self) -> u64 {
-        self.appended.load(Ordering::Acquire)
+        self.appended.load(Ordering::SeqCst)
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -173,7 +173,7 @@ impl Watermark {
     /// Called under the append lock.
     pub(crate) fn raise_appended(&self, next_seq: u64) {
         debug_assert!(next_seq >= self.appended(), "appended rises");
-        self.appended.store(next_seq, Ordering::Release);
+        self.appended.store(next_seq, Ordering::SeqCst);
     }
 
     /// Called by whoever holds the write lock.

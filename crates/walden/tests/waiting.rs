@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
-use walden::{Config, Wal};
+use walden::{Config, ErrorKind, Wal};
 
 /// Fails the test, instead of hanging for ever, if it has not ended in time.
 fn within<T: Send + 'static>(seconds: u64, work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -161,5 +161,45 @@ fn a_stream_at_the_end_costs_nothing() {
         };
         std::thread::sleep(Duration::from_millis(50));
         assert!(threads().is_none_or(|count| count == 0), "nobody asked for a sync");
+    });
+}
+
+/// The cut begins its new segment after `close` was called: the log is closed all the same.
+#[test]
+fn closed_in_a_cut_is_closed() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let (wal, slow) = Slow::open_log(dir.path(), Config::os_cache());
+        for _ in 0..10 {
+            wal.append("x").unwrap();
+        }
+        slow.store(true, Ordering::Relaxed);
+        let cutter = wal.clone();
+        let cutting = std::thread::spawn(move || cutter.truncate_back(5));
+        // The cut is committed, and appends go on later.
+        while wal.next_seq() != 6 {
+            std::thread::yield_now();
+        }
+        let closed = wal.close();
+        drop(cutting.join().unwrap());
+        assert!(closed.is_ok(), "{closed:?}");
+        assert_eq!(wal.append("late").unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(wal.set_meta("a", "b").unwrap_err().kind(), ErrorKind::Closed);
+        let other = Wal::open(dir.path(), Config::durable()).unwrap();
+        assert_eq!(other.next_seq(), 6);
+    });
+}
+
+/// Dropping a ticket cancels nothing, in no strategy.
+#[test]
+fn what_nobody_waits_for_becomes_durable() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::durable().sync_interval(Duration::from_millis(20));
+        let wal = Wal::open(dir.path(), config).unwrap();
+        drop(wal.submit("x").unwrap());
+        while wal.durable_seq() < 1 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     });
 }

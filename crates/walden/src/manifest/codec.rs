@@ -137,20 +137,27 @@ fn read(bytes: &mut Bytes<'_>) -> Option<Manifest> {
     (bytes.0.is_empty() && makes_sense(&manifest)).then_some(manifest)
 }
 
+/// Further than ordinals, generations and counters ever come.
+pub(super) const FAR: u64 = u64::MAX / 4;
+
 /// Rules that every generation we write keeps; sums with these numbers cannot overflow.
 fn makes_sense(manifest: &Manifest) -> bool {
-    const FAR: u64 = u64::MAX / 4;
     let ordered = manifest.epochs.windows(2).all(|pair| match pair {
         [a, b] => a.first_seq < b.first_seq,
         _ => true,
     });
     ordered
         && !manifest.epochs.is_empty()
+        && manifest.generation < FAR
         && manifest.first_seq >= 1
+        && manifest.open_seq >= 1
+        && manifest.lowest_next >= 1
+        && manifest.base.is_none_or(|base| base.next_seq >= 1)
         && manifest.first_ordinal <= manifest.open_from
         && manifest.sealed_count <= manifest.open_from - manifest.first_ordinal
         && manifest.open_from <= manifest.next_ordinal
         && manifest.next_ordinal < FAR
+        && manifest.active < FAR
         && manifest.losses.iter().all(|(first, last)| first <= last)
 }
 

@@ -1,6 +1,7 @@
 //! A mark: a note of how far the log was durable. It never names a byte that was not.
 
 use super::Place;
+use super::codec::FAR;
 
 /// One sector, so that it is written whole.
 pub(crate) const MARK_LEN: usize = 512;
@@ -56,13 +57,15 @@ impl Mark {
         if covered.get(..4)? != MARK_VERSION.to_le_bytes() {
             return None;
         }
-        Some(Self {
+        let mark = Self {
             log_id: u128_at(4)?,
             epoch: u128_at(20)?,
             generation: u64_at(36)?,
             place: Place { ordinal: u64_at(44)?, offset: u64_at(52)?, next_seq: u64_at(60)? },
             counter: u64_at(68)?,
-        })
+        };
+        // Sums with what we wrote cannot overflow; nothing else is believed.
+        (mark.counter < FAR && mark.place.next_seq >= 1).then_some(mark)
     }
 }
 

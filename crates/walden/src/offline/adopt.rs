@@ -54,7 +54,8 @@ pub fn adopt(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Adop
         next_seq: survey.next_seq,
     };
     if survey.known.manifest().is_none() {
-        let origin = ensure_manifest(&*target.storage, &*target.clock, &target.names, &note, false)?;
+        let origin =
+            ensure_manifest(&*target.storage, &*target.clock, &target.names, &note, false)?;
         adopted.foreign = origin == Origin::Adopted;
     }
     let (file, found) = ManifestFile::open(&*target.storage, &target.names)?;

@@ -1,10 +1,8 @@
 //! Where a log ends that is only read: its last records are looked at one by one.
 
-use std::io;
-
 use super::time::file_time;
 use crate::error::{Error, Result};
-use crate::record::{FOOTER_LEN, Fault, HEADER_LEN, Header, OVERHEAD, read_footer};
+use crate::recover::scan::later_record;
 use crate::segment::source::first_nonzero;
 use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
 use crate::storage::File;
@@ -119,41 +117,7 @@ pub(super) fn is_damage(segment: &Segment, tail: &Tail, limit: u64, stop: Stop) 
         }
         Stop::Zeros | Stop::Unsound => {}
     }
-    later_record(file, tail.offset, limit, tail.next_seq).map_err(io)
-}
-
-/// Whether somewhere behind `from` lies a record that must have been written after `expected`: length,
-/// checksum and footer fit, and its seq id could have been reached by then. It is a candidate, not proved
-/// to be a record: payloads may embed one. True as well where looking on would cost too much.
-fn later_record(file: &Arc<dyn File>, from: u64, end: u64, expected: u64) -> io::Result<bool> {
-    let mut budget = end.saturating_mul(4);
-    let mut source = RecordSource::new(Arc::clone(file), READ_AHEAD);
-    let mut at = from.saturating_add(1);
-    while at.saturating_add(OVERHEAD) <= end {
-        let fits = |header: &Header| {
-            let most = expected.saturating_add((at - from) / OVERHEAD);
-            header.record_len() <= end - at && header.seq > expected && header.seq <= most
-        };
-        let header = Header::parse(source.window(at, HEADER_LEN, end)?).filter(fits);
-        if let Some(header) = header {
-            let footer_at = at + header.record_len() - FOOTER_LEN;
-            let footer = RecordSource::new(Arc::clone(file), FOOTER_LEN)
-                .window(footer_at, FOOTER_LEN, end)
-                .map(read_footer)?;
-            if footer == Some(header.size) {
-                // The checksum, and what of the file must be read for it.
-                let work = header.record_len() + READ_AHEAD.min(end - at);
-                let Some(left) = budget.checked_sub(work) else { return Ok(true) };
-                budget = left;
-                match source.record_at(at, end)? {
-                    Step::Record(_) | Step::Bad(Fault::Newer) => return Ok(true),
-                    Step::End | Step::Unwritten | Step::Bad(_) => {}
-                }
-            }
-        }
-        at += 1;
-    }
-    Ok(false)
+    later_record(&**file, tail.offset + 1, limit, tail.next_seq).map_err(io)
 }
 
 /// The seq id after the last record of a complete segment; with whether something is wrong behind it.

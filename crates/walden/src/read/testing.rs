@@ -18,7 +18,8 @@ pub(super) const LOG_ID: u128 = 77;
 
 #[derive(Debug)]
 pub(super) struct Fake {
-    pub(super) dir: TempDir,
+    /// Held for as long as the log.
+    _dir: TempDir,
     names: Names,
     files: Arc<FileCache>,
     pub(super) mark: Watermark,
@@ -39,7 +40,7 @@ impl Fake {
         let files = Arc::new(FileCache::new(Arc::new(OsStorage::new())));
         let list = Snapshot { log_id: LOG_ID, segments: Vec::new(), first_seq, losses: Vec::new() };
         let fake = Arc::new(Self {
-            dir,
+            _dir: dir,
             names,
             files,
             mark: Watermark::new(first_seq),
@@ -65,7 +66,7 @@ impl Fake {
             }
             seq = last + 1;
             fake.rotate();
-            if (seq / per_segment) % 5 == 0 {
+            if (seq / per_segment).is_multiple_of(5) {
                 fake.rotate();
             }
         }

@@ -286,7 +286,7 @@ impl Opening {
             Step::Record(record) if record.next_seq() == zone.next_seq => None,
             Step::Record(record) => Some(format!(
                 "the log was durable up to seq id {}, and ends with {}",
-                zone.next_seq - 1,
+                zone.next_seq.saturating_sub(1),
                 record.next_seq() - 1
             )),
             Step::Bad(fault) => Some(fault.to_string()),

@@ -21,6 +21,14 @@ pub(crate) const HEADER_LEN: usize = 96;
 const ENTRY_LEN: u64 = 16;
 /// Times are the segment file's own, since the append times were lost.
 const TIMES_FROM_FILE: u32 = 1;
+/// Entries are missing at the end: what is added later would stand in the wrong place.
+const CUT_SHORT: u32 = 2;
+
+/// The most entries for records up to `offset`: many more than plain records and batches need, and no more
+/// bytes than the segment has, with some room. How many entries a compressed batch holds is not proved.
+const fn most_entries(offset: u64) -> u64 {
+    offset / ENTRY_LEN + (1 << 16)
+}
 
 /// Where a record lies and when it was appended (microseconds since 1970).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +46,20 @@ pub(crate) struct Index {
     /// No entry was appended later, and none of those in `entries` has a later time.
     pub(crate) last_micros: u64,
     pub(crate) times_from_file: bool,
+    /// Nothing is added any more, since a record claims to hold too much.
+    pub(crate) cut_short: bool,
 }
 
 impl Index {
     /// The seq id from which on the next entry is wanted; 0 in an empty index.
     pub(crate) fn due(&self) -> u64 {
-        if self.first_seq == 0 {
-            return 0;
+        match (self.first_seq, self.cut_short) {
+            (0, _) => 0,
+            (_, true) => u64::MAX,
+            (first, false) => {
+                first.saturating_add(num::size(self.entries.len()).saturating_mul(EVERY))
+            }
         }
-        self.first_seq + num::size(self.entries.len()) * EVERY
     }
 
     /// Takes note of a record at `offset` that holds seq ids `seq..next_seq`.
@@ -56,7 +69,9 @@ impl Index {
         }
         // A clock that jumps back must not make the times unordered.
         self.last_micros = self.last_micros.max(micros);
-        while self.due() < next_seq {
+        let missing = next_seq.saturating_sub(self.due()).div_ceil(EVERY);
+        self.cut_short |= num::size(self.entries.len()) + missing > most_entries(offset);
+        while !self.cut_short && self.due() < next_seq {
             self.entries.push(IndexEntry { offset, micros: self.last_micros });
         }
     }
@@ -84,7 +99,8 @@ impl Index {
             body.extend_from_slice(&entry.offset.to_le_bytes());
             body.extend_from_slice(&entry.micros.to_le_bytes());
         }
-        let flags = if self.times_from_file { TIMES_FROM_FILE } else { 0 };
+        let flags = if self.times_from_file { TIMES_FROM_FILE } else { 0 }
+            | if self.cut_short { CUT_SHORT } else { 0 };
         let mut out = Vec::with_capacity(HEADER_LEN + body.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -122,6 +138,7 @@ pub(crate) struct IndexFile {
     pub(crate) entries: u64,
     pub(crate) last_micros: u64,
     pub(crate) times_from_file: bool,
+    cut_short: bool,
     body_crc: u32,
 }
 
@@ -155,8 +172,13 @@ impl IndexFile {
             && u64_at(64)? == EVERY;
         let entries = u64_at(56)?;
         let len = entries.checked_mul(ENTRY_LEN)?.checked_add(num::size(HEADER_LEN))?;
+        if !ours || file.len().ok()? != len || entries > most_entries(segment_len) {
+            return None;
+        }
+        // A single entry is read without its neighbours later. What it points to is a sound record, but a
+        // payload can embed one: an entry that decayed must not lead there.
         let body_crc = u32_at(80)?;
-        if !ours || file.len().ok()? != len || checksum(&*file, len)? != body_crc {
+        if checksum(&*file, num::size(HEADER_LEN), len).ok()? != body_crc {
             return None;
         }
         Some(Self {
@@ -164,6 +186,7 @@ impl IndexFile {
             entries,
             last_micros: u64_at(72)?,
             times_from_file: u32_at(12)? & TIMES_FROM_FILE != 0,
+            cut_short: u32_at(12)? & CUT_SHORT != 0,
             body_crc,
             file,
         })
@@ -216,25 +239,26 @@ impl IndexFile {
             entries,
             last_micros: self.last_micros,
             times_from_file: self.times_from_file,
+            cut_short: self.cut_short,
         })
     }
 }
 
-/// The checksum of the entries, as they lie.
-fn checksum(file: &dyn File, end: u64) -> Option<u32> {
-    let mut at = num::size(HEADER_LEN);
-    let mut piece = vec![0; num::index(end.saturating_sub(at)).min(PIECE)];
-    let mut crc = 0;
-    while at < end {
-        let want = num::index(end - at).min(piece.len());
-        let part = piece.get_mut(..want)?;
-        if read_full(file, part, at).ok()? != want {
-            return None;
+/// The checksum of bytes `from..to` of a file; of fewer if it is shorter.
+fn checksum(file: &dyn File, from: u64, to: u64) -> std::io::Result<u32> {
+    let mut piece = vec![0; num::index((to - from).min(64 << 10))];
+    let (mut at, mut crc) = (from, 0);
+    while at < to {
+        let want = num::index((to - at).min(num::size(piece.len())));
+        let Some(part) = piece.get_mut(..want) else { break };
+        let got = read_full(file, part, at)?;
+        if got == 0 {
+            break;
         }
-        crc = crc32c::crc32c_append(crc, part);
-        at += num::size(want);
+        crc = crc32c::crc32c_append(crc, part.get(..got).unwrap_or_default());
+        at += num::size(got);
     }
-    Some(crc)
+    Ok(crc)
 }
 
 /// Writes an index file anew. Not synced: it is a cache, and its checksums tell.
@@ -289,6 +313,21 @@ mod tests {
         assert_eq!(index.before(97).unwrap().offset, 0);
         index.add(950, 102, 200, 7);
         assert_eq!(index.before(129).unwrap().offset, 950);
+    }
+
+    #[test]
+    fn numbers_near_the_end_and_batches_that_lie_take_no_room() {
+        let mut index = Index::default();
+        for seq in u64::MAX - 40..u64::MAX {
+            index.add(seq - (u64::MAX - 40), seq, seq + 1, 0);
+        }
+        assert_eq!(index.entries.len(), 2);
+        let mut index = Index::default();
+        index.add(0, 1, 2, 0);
+        index.add(29, 2, 2 + u64::from(u32::MAX), 0);
+        index.add(90, 2 + u64::from(u32::MAX), u64::from(u32::MAX) + 100, 0);
+        assert_eq!((index.entries.len(), index.cut_short), (1, true));
+        assert_eq!(index.before(1 << 31).unwrap().offset, 0);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Segment {
     sealed: AtomicBool,
     /// The writer's descriptor, opened before the first write and held until the segment is sealed.
     writer: Mutex<Option<Arc<dyn File>>>,
+    /// When the last entry was appended (microseconds); 0: ask the index.
+    last_append: AtomicU64,
     /// The index being built, until it is in a file.
     building: Mutex<Option<Index>>,
 }
@@ -53,6 +55,7 @@ impl Segment {
             end: AtomicU64::new(UNKNOWN),
             sealed: AtomicBool::new(true),
             writer: Mutex::new(None),
+            last_append: AtomicU64::new(0),
             building: Mutex::new(None),
         }
     }
@@ -75,6 +78,7 @@ impl Segment {
             end: AtomicU64::new(end),
             sealed: AtomicBool::new(false),
             writer: Mutex::new(writer),
+            last_append: AtomicU64::new(0),
             building: Mutex::new(index),
         }
     }
@@ -105,7 +109,16 @@ impl Segment {
     /// # Errors
     /// What opening the file gives.
     pub(crate) fn opened(&self) -> Result<Arc<Opened>> {
-        self.files.get(self.ordinal, &self.path)
+        match self.files.get(self.ordinal, &self.path) {
+            // One made ready gets its name in the end, and stays the same file.
+            Err(error)
+                if error.io_kind() == Some(std::io::ErrorKind::NotFound)
+                    && self.path.extension().is_some_and(|ending| ending == "next") =>
+            {
+                self.files.get(self.ordinal, &self.path.with_extension("wal"))
+            }
+            other => other,
+        }
     }
 
     /// Forgets the descriptors kept for readers, for a file that is removed.
@@ -207,6 +220,10 @@ impl Segment {
 
     /// Append time of the segment's last entry as its index has it (microseconds).
     pub(crate) fn last_micros(&self, log_id: u128) -> Option<u64> {
+        let last = self.last_append.load(Ordering::Relaxed);
+        if last != 0 {
+            return Some(last);
+        }
         if let Some(index) = &*self.building.lock() {
             return Some(index.last_micros);
         }
@@ -214,6 +231,16 @@ impl Segment {
         let end = self.end().ok()?;
         let index = opened.index(&self.index_path, log_id, self.ordinal, end)?;
         Some(index.last_micros)
+    }
+
+    /// Takes note of an append, under the append lock.
+    pub(crate) fn note_append(&self, micros: u64) {
+        self.last_append.store(micros, Ordering::Relaxed);
+    }
+
+    /// When the last entry was appended, if that was in this opening.
+    pub(crate) fn last_append(&self) -> Option<u64> {
+        Some(self.last_append.load(Ordering::Relaxed)).filter(|last| *last != 0)
     }
 
     /// Works on the index being built.
@@ -243,6 +270,7 @@ impl Segment {
             index.cut(next_seq);
         }
         *self.building.lock() = index;
+        self.last_append.store(0, Ordering::Relaxed);
         self.set_end(len);
         if len == 0 {
             self.forget_first_seq();

@@ -9,6 +9,11 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// The time of day, for append times and reports. May jump.
     fn now(&self) -> SystemTime;
 
+    /// As [`now`](Self::now), perhaps some milliseconds old, for callers to whom speed is worth that.
+    fn now_coarse(&self) -> SystemTime {
+        self.now()
+    }
+
     /// Time since some fixed moment; never goes back.
     fn elapsed(&self) -> Duration;
 
@@ -42,6 +47,15 @@ impl Clock for SystemClock {
     )]
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn now_coarse(&self) -> SystemTime {
+        // The kernel's time of its last tick: a read of memory, a quarter of the cost of `now`.
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos.min(999_999_999))
     }
 
     fn elapsed(&self) -> Duration {

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use super::{Access, DirEntry, File, Storage};
 use crate::error::{Error, ErrorKind, is_full};
-use crate::sync::{Arc, Mutex, OnceLock};
+use crate::sync::{Arc, AtomicBool, Mutex, OnceLock, Ordering};
 
 type Watcher = Box<dyn FnOnce(&Error) + Send>;
 
@@ -19,6 +19,7 @@ type Watcher = Box<dyn FnOnce(&Error) + Send>;
 #[derive(Default)]
 pub(crate) struct Latch {
     cause: OnceLock<Error>,
+    shut: AtomicBool,
     watcher: Mutex<Option<Watcher>>,
 }
 
@@ -63,7 +64,16 @@ impl Latch {
         self.cause().cloned().unwrap_or_else(|| cause.clone())
     }
 
+    /// The log was closed, and the folder may be another writer's: nothing is changed from here on, not
+    /// by a call either that looked before whether the log was open.
+    pub(crate) fn shut(&self) {
+        self.shut.store(true, Ordering::SeqCst);
+    }
+
     fn refuse(&self) -> io::Result<()> {
+        if self.shut.load(Ordering::SeqCst) {
+            return Err(Error::closed().into());
+        }
         self.cause().map_or(Ok(()), |cause| Err(io::Error::from(cause.clone())))
     }
 

@@ -286,7 +286,9 @@ impl Log {
         let pending = self.pending.lock().take();
         let result = match &pending {
             None => return Ok(()),
-            Some(Pending::NewActive) => self.begin_again(&mut keeper),
+            Some(Pending::NewActive) => {
+                self.finish_removal(&keeper).and_then(|()| self.begin_again(&mut keeper))
+            }
             Some(Pending::Tail(scan)) => self.cut_pending_tail(&mut keeper, scan),
         };
         if let Err(error) = &result {
@@ -301,6 +303,13 @@ impl Log {
             }
         }
         result
+    }
+
+    /// What a cut declared dead may still be there, where removing it found no room: it goes before the cut
+    /// is said to be done.
+    fn finish_removal(&self, keeper: &Keeper) -> Result<()> {
+        let folder = Folder::list(&*self.storage, &self.names)?;
+        keeper.remove_dead(&folder.segments)
     }
 
     fn cut_pending_tail(

@@ -210,15 +210,11 @@ impl Appender {
                 None => u64::MAX,
             });
         }
+        open.segment.note_append(micros);
         self.offset += len;
         self.next_seq = next;
         self.buffered += len;
         Ok(seq)
-    }
-
-    /// Whether an entry with this seq id wants its append time.
-    pub(crate) fn index_due(&self) -> u64 {
-        self.index_due
     }
 
     /// Gives the chunks to the write stage, which gives an emptied buffer for them.
@@ -231,7 +227,10 @@ impl Appender {
 
     /// Begins anew behind a cut: in `open`, with `extent` as its content.
     pub(crate) fn begin(&mut self, open: Arc<OpenSegment>, extent: Extent, allocated: Option<u64>) {
-        self.state = State::Running;
+        // Closing may have begun meanwhile, and waits for this: it must not be undone.
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Running;
+        }
         self.active = Some(open);
         self.open_count = 1;
         self.offset = extent.end;

@@ -85,10 +85,18 @@ impl Log {
     pub(crate) fn sync(&self) -> Result<()> {
         let (target, era) = (self.watermark.appended(), self.watermark.era());
         let leader = self.lead();
-        if let Some(reached) = self.watermark.reached(Level::Durable, target, era) {
-            return reached;
-        }
-        self.sync_round(&leader)
+        let reached = match self.watermark.reached(Level::Durable, target, era) {
+            Some(reached) => reached,
+            None => self.lead_for(&leader, target, era),
+        };
+        // What a cut left was made durable before it, and the rest is no more.
+        reached.or_else(|error| if error.is_truncated() { Ok(()) } else { Err(error) })
+    }
+
+    /// One round for `target`. It may be durable though something behind it failed.
+    fn lead_for(&self, leader: &Leader<'_>, target: u64, era: u64) -> Result<()> {
+        let Err(error) = self.sync_round(leader) else { return Ok(()) };
+        self.watermark.reached(Level::Durable, target, era).unwrap_or(Err(error))
     }
 
     /// Waits until all before `target` of era `era` is durable, leading if nobody does.
@@ -102,12 +110,8 @@ impl Log {
             }
             if let Some(leader) = self.try_lead() {
                 // Someone may have led between the look and the lead.
-                if self.watermark.reached(Level::Durable, target, era).is_none()
-                    && let Err(error) = self.sync_round(&leader)
-                {
-                    // A full disk may have stopped those behind, not this one.
-                    let reached = self.watermark.reached(Level::Durable, target, era);
-                    return reached.unwrap_or(Err(error));
+                if self.watermark.reached(Level::Durable, target, era).is_none() {
+                    self.lead_for(&leader, target, era)?;
                 }
                 continue;
             }
@@ -122,8 +126,8 @@ impl Log {
         }
     }
 
-    /// Syncs every open segment that holds anything not durable, oldest first.
-    /// Where the disk is full, it does so for what could be written, and fails all the same.
+    /// Syncs every open segment that holds anything not durable, oldest first. Where the disk is full that
+    /// is what could be written before, and it fails all the same.
     pub(crate) fn sync_round(&self, _leader: &Leader<'_>) -> Result<()> {
         let flushed = self.flush();
         if flushed.as_ref().is_err_and(|error| !error.is_out_of_space()) {

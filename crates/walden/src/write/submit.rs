@@ -115,10 +115,7 @@ impl Log {
     fn append_with(&self, content: Content<'_>, own_turn: bool) -> Result<Appended> {
         let (count, len) = content.measure();
         self.check_size(len)?;
-        // One in some dozens wants its time; the clock is read outside the lock, and only then.
-        let due = self.index_due.load(Ordering::Relaxed);
-        let now =
-            if self.watermark.appended() + count >= due { micros(self.clock.now()) } else { 0 };
+        let now = micros(self.clock.now_coarse());
         let mut appender = self.room_for(len, own_turn)?;
         if appender.must_rotate(len, self.settings.segment_size) {
             self.rotate(&mut appender)?;
@@ -128,16 +125,10 @@ impl Log {
                 return self.append_with(content, own_turn);
             }
         }
-        // A new segment has begun, or others were faster: it is wanted after all.
-        let wanted = now == 0 && appender.next_seq.saturating_add(count) > appender.index_due();
-        let now = if wanted { micros(self.clock.now()) } else { now };
         let seq = appender.encode(content, now)?;
         self.watermark.raise_appended(appender.next_seq);
         let buffer_full = appender.buffered >= self.settings.buffer_size;
         let era = self.watermark.era();
-        if self.index_due.load(Ordering::Relaxed) != appender.index_due() {
-            self.index_due.store(appender.index_due(), Ordering::Relaxed);
-        }
         // Counted under the lock: no read-modify-write is needed.
         Counters::add_alone(&self.bytes_appended, len);
         Counters::add_alone(&self.counters.appends, 1);

@@ -25,7 +25,8 @@ fn bounds() {
     assert_eq!(seqs(range(&view, &(49..=u64::MAX)).unwrap()), [49, 50]);
     assert_eq!(seqs(range(&view, &(51..)).unwrap()), [] as [u64; 0]);
     assert_eq!(seqs(range(&view, &(..3)).unwrap()), [] as [u64; 0]);
-    assert_eq!(seqs(range(&view, &(9..7)).unwrap()), [] as [u64; 0]);
+    let backward = (Bound::Included(9), Bound::Excluded(7));
+    assert_eq!(seqs(range(&view, &backward).unwrap()), [] as [u64; 0]);
     let behind = (Bound::Excluded(4), Bound::Unbounded);
     assert_eq!(seqs(range(&view, &behind).unwrap()).first(), Some(&5));
     assert_eq!(kind(range(&view, &(4..))), ErrorKind::Removed);

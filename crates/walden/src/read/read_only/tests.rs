@@ -337,10 +337,8 @@ fn bytes_that_are_no_log_are_errors_at_most() {
         }
         let Ok(log) = hand.open_result() else { continue };
         let Ok(range) = log.range(..) else { continue };
-        let mut next = log.first_seq();
-        for entry in range.map_while(Result::ok) {
+        for (next, entry) in (log.first_seq()..).zip(range.map_while(Result::ok)) {
             assert_eq!((entry.seq, &entry.payload[..]), (next, &payload(next)[..]));
-            next += 1;
         }
     }
 }

@@ -220,6 +220,7 @@ fn losses_are_told_and_passed_by_seeking_only() {
 }
 
 #[test]
+#[expect(clippy::big_endian_bytes, reason = "the format is the Go library's")]
 fn what_this_build_cannot_read_is_named() {
     let flagged = |flags: u64| {
         let fake = Fake::new(1);
