@@ -38,7 +38,10 @@ fn the_front_is_cut_though_bytes_wait_for_room() {
     wal.append("there is room again").unwrap();
     wal.sync().unwrap();
     assert_eq!(wal.durable_seq(), wal.next_seq() - 1);
-    assert_eq!(wal.range(..).unwrap().filter(|entry| entry.is_ok()).count(), wal.next_seq() as usize - 15);
+    assert_eq!(
+        wal.range(..).unwrap().filter(|entry| entry.is_ok()).count(),
+        wal.next_seq() as usize - 15
+    );
 }
 
 /// Removing the files that recovery cut finds no room: they must be gone before the cut counts as done.

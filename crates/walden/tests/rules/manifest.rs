@@ -226,10 +226,10 @@ fn making_a_log_cut_off_at_every_call_twice() {
         drop(wal.append(crate::support::payload(1)));
         std::mem::forget(wal);
     };
-    every_stop(&Lab::new(SyncStrategy::Always, 100), 20, make, |found, _| {
+    every_stop(&Lab::new(SyncStrategy::Always, 100), 12, make, |found, _| {
         every_stop(
             found,
-            3,
+            1,
             |lab| drop(lab.try_open()),
             |again, _| {
                 let wal = again.open();
@@ -249,10 +249,10 @@ fn opening_and_closing_cut_off_at_every_call_twice() {
         drop(wal.append(crate::support::payload(4)));
         drop(wal.close());
     };
-    every_stop(&lab, 20, open_and_close, |found, stop| {
+    every_stop(&lab, 12, open_and_close, |found, stop| {
         every_stop(
             found,
-            2,
+            1,
             |lab| drop(lab.try_open()),
             |again, inner| {
                 let wal = again.open();
