@@ -28,7 +28,7 @@ use crate::config::{RecoveryMode, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::Keeper;
 use crate::manifest::{Found, ManifestFile};
-use crate::segment::{Index, Names, READ_AHEAD, RecordSource, Step};
+use crate::segment::{Index, Names, RecordSource, Step};
 use crate::storage::{Access, Clock, File, Storage};
 use crate::sync::Arc;
 
@@ -185,34 +185,24 @@ fn lost(names: &Names, why: &str) -> Error {
     )
 }
 
-/// Whether there is a record that the Go library could not have written: all of the last segment is read
-/// for it, since opening reads that anyway, and the first and last record of each complete one.
+/// Whether a segment begins or ends with a record that the Go library could not have written.
 fn flagged(storage: &dyn Storage, names: &Names, segments: &[u64]) -> Result<bool> {
+    let is_flagged = |step: Step<'_>| matches!(step, Step::Record(record) if record.header.size != record.header.payload_len());
     for ordinal in segments {
         let Candidate { file, len, path, .. } =
             Candidate::open(storage, names, *ordinal, Access::Read)?;
         let io = |error| Error::io("read", &path, error);
-        let is_last = segments.last() == Some(ordinal);
-        let ahead = if is_last { READ_AHEAD } else { crate::segment::ONE_RECORD };
-        let mut source = RecordSource::new(file, ahead);
-        let mut offset = 0;
-        while let Step::Record(record) = source.record_at(offset, len).map_err(io)? {
-            if record.header.size != record.header.payload_len() {
-                return Ok(true);
-            }
-            offset += record.len();
-            if !is_last {
-                break;
-            }
-        }
-        let (_, step) = source.record_before(len).map_err(io)?;
-        if matches!(step, Step::Record(last) if last.header.size != last.header.payload_len()) {
+        let mut source = RecordSource::new(file, crate::segment::ONE_RECORD);
+        if is_flagged(source.record_at(0, len).map_err(io)?)
+            || is_flagged(source.record_before(len).map_err(io)?.1)
+        {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
+/// Whether the manifest is this log's, and not an older copy of it.
 pub(crate) fn check_identity(names: &Names, found: &Found, note: &LockNote) -> Result<()> {
     if let Some(mark) = found.rolled_back() {
         return Err(Error::corrupt(format!(

@@ -121,7 +121,7 @@ fn every_step_of_a_cut_can_be_the_last() {
             |found, stop| {
                 every_stop(
                     found,
-                    2,
+                    1,
                     |lab| drop(lab.try_open()),
                     |again, inner| {
                         let wal = again.open();

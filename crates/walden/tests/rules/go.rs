@@ -62,7 +62,7 @@ fn adoption_cut_off_at_every_call_twice() {
             |found, _| {
                 every_stop(
                     found,
-                    2,
+                    1,
                     |lab| drop(lab.try_open()),
                     |again, _| assert_adopted(again, 7),
                 );

@@ -2,6 +2,14 @@
 //!
 //! A test's comment gives section and words of the design that it holds the library to. `docs/mutations.md` says of
 //! each safeguard which of these turned red when it was taken away.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::big_endian_bytes,
+    reason = "a test fails by panicking; the format is the Go library's"
+)]
 #![expect(clippy::mem_forget, reason = "a crash drops nothing: closing would tidy up")]
 
 mod cuts;

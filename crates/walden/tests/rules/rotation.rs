@@ -112,10 +112,10 @@ fn sealing_cut_off_at_every_call() {
         std::mem::forget(wal);
     };
     let lab = Lab::new(SyncStrategy::Always, 100);
-    crate::support::every_stop(&lab, 20, begin, |found, _| {
+    crate::support::every_stop(&lab, 12, begin, |found, _| {
         crate::support::every_stop(
             found,
-            2,
+            1,
             |lab| drop(lab.try_open()),
             |again, stop| {
                 let wal = again.open();

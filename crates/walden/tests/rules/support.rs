@@ -6,19 +6,19 @@ use std::sync::Arc;
 use walden::{Config, Error, LogReader, Maintenance, SyncStrategy, Wal};
 use walden_sim::{CrashPlan, SimClock, SimDisk, enumerate_crashes};
 
-pub const DIR: &str = "/log";
-pub const BLOCK: usize = 4096;
+pub(crate) const DIR: &str = "/log";
+pub(crate) const BLOCK: usize = 4096;
 
 /// A log's disk, clock and settings.
 #[derive(Clone)]
-pub struct Lab {
-    pub disk: SimDisk,
-    pub clock: SimClock,
-    pub config: Config,
+pub(crate) struct Lab {
+    pub(crate) disk: SimDisk,
+    pub(crate) clock: SimClock,
+    pub(crate) config: Config,
 }
 
 /// Settings without a thread; a record of [`payload`] takes 80 bytes.
-pub fn config(strategy: SyncStrategy, segment_size: u64) -> Config {
+pub(crate) fn config(strategy: SyncStrategy, segment_size: u64) -> Config {
     Config::durable()
         .sync_strategy(strategy)
         .segment_size(segment_size)
@@ -26,25 +26,25 @@ pub fn config(strategy: SyncStrategy, segment_size: u64) -> Config {
 }
 
 /// 52 bytes that no other entry has.
-pub fn payload(n: u64) -> Vec<u8> {
+pub(crate) fn payload(n: u64) -> Vec<u8> {
     let mut bytes = format!("entry {n}").into_bytes();
     bytes.resize(52, b'.');
     bytes
 }
 
 impl Lab {
-    pub fn new(strategy: SyncStrategy, segment_size: u64) -> Self {
+    pub(crate) fn new(strategy: SyncStrategy, segment_size: u64) -> Self {
         let clock = SimClock::new(7);
         let disk = SimDisk::with_clock(clock.clone());
         Self { disk, clock, config: config(strategy, segment_size) }
     }
 
     /// The same on another disk.
-    pub fn with(&self, disk: SimDisk) -> Self {
+    pub(crate) fn with(&self, disk: SimDisk) -> Self {
         Self { disk, ..self.clone() }
     }
 
-    pub fn try_open(&self) -> Result<Wal, Error> {
+    pub(crate) fn try_open(&self) -> Result<Wal, Error> {
         Wal::open_with(
             Path::new(DIR),
             self.config.clone(),
@@ -53,7 +53,7 @@ impl Lab {
         )
     }
 
-    pub fn open(&self) -> Wal {
+    pub(crate) fn open(&self) -> Wal {
         let wal = self
             .try_open()
             .unwrap_or_else(|error| panic!("refused: {error}\n{}", self.disk.op_log().join("\n")));
@@ -61,53 +61,53 @@ impl Lab {
         wal
     }
 
-    pub fn reader(&self) -> LogReader {
+    pub(crate) fn reader(&self) -> LogReader {
         LogReader::open_with(DIR, "segment", Arc::new(self.disk.clone())).expect("a reader opens")
     }
 
     /// The disk after `kill -9`.
-    pub fn kill(&self) -> Self {
+    pub(crate) fn kill(&self) -> Self {
         self.with(self.disk.kill())
     }
 
     /// The disk after a power cut that lost all it could.
-    pub fn power_cut(&self) -> Self {
+    pub(crate) fn power_cut(&self) -> Self {
         self.with(self.disk.crash_losing_all())
     }
 
-    pub fn power_cut_by(&self, seed: u64) -> Self {
+    pub(crate) fn power_cut_by(&self, seed: u64) -> Self {
         self.with(self.disk.crash(&mut CrashPlan::seeded(seed)))
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         Path::new(DIR).join(name)
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         self.disk.read_file(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    pub fn write(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         self.disk.write_file(self.path(name), bytes).expect("a file is written");
     }
 
-    pub fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         self.disk.remove_file(self.path(name)).expect("a file is removed");
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.disk.read_file(self.path(name)).is_ok()
     }
 
     /// Names of the log's files with this ending.
-    pub fn names(&self, ending: &str) -> Vec<String> {
+    pub(crate) fn names(&self, ending: &str) -> Vec<String> {
         let files = self.disk.files();
         let names = files.iter().filter_map(|path| path.strip_prefix(DIR).ok()?.to_str());
         names.filter(|name| name.ends_with(ending)).map(str::to_owned).collect()
     }
 
     /// Appends `payload(n)` for each `n`, as the seq ids `n`.
-    pub fn append(wal: &Wal, seqs: std::ops::RangeInclusive<u64>) {
+    pub(crate) fn append(wal: &Wal, seqs: std::ops::RangeInclusive<u64>) {
         for seq in seqs {
             assert_eq!(wal.append(payload(seq)).expect("appended"), seq);
         }
@@ -115,7 +115,7 @@ impl Lab {
 }
 
 /// First seq id and all payloads, read forwards and backwards.
-pub fn entries(wal: &Wal) -> (u64, Vec<Vec<u8>>) {
+pub(crate) fn entries(wal: &Wal) -> (u64, Vec<Vec<u8>>) {
     let first = wal.first_seq();
     let forwards: Vec<_> = wal
         .range(..)
@@ -135,18 +135,18 @@ pub fn entries(wal: &Wal) -> (u64, Vec<Vec<u8>>) {
 }
 
 /// What a read-only reader sees.
-pub fn read_only(log: &LogReader) -> (u64, Vec<Vec<u8>>) {
+pub(crate) fn read_only(log: &LogReader) -> (u64, Vec<Vec<u8>>) {
     let all = log.range(..).expect("a range");
     let all = all.map(|e| e.unwrap_or_else(|error| panic!("unsound: {error}")).payload.to_vec());
     (log.first_seq(), all.collect())
 }
 
-pub fn payloads(seqs: std::ops::RangeInclusive<u64>) -> Vec<Vec<u8>> {
+pub(crate) fn payloads(seqs: std::ops::RangeInclusive<u64>) -> Vec<Vec<u8>> {
     seqs.map(payload).collect()
 }
 
 /// The log holds `payload(first)..`, gap-free, at least up to before `floor` and at most to before `next`.
-pub fn assert_prefix(wal: &Wal, first: u64, floor: u64, next: u64) -> u64 {
+pub(crate) fn assert_prefix(wal: &Wal, first: u64, floor: u64, next: u64) -> u64 {
     let (found_first, found) = entries(wal);
     assert_eq!(found_first, first, "first seq id");
     let end = first + found.len() as u64;
@@ -159,7 +159,7 @@ pub fn assert_prefix(wal: &Wal, first: u64, floor: u64, next: u64) -> u64 {
 }
 
 /// The log takes one more entry, which survives the worst power cut, with all that was there.
-pub fn assert_goes_on(lab: &Lab, wal: Wal) {
+pub(crate) fn assert_goes_on(lab: &Lab, wal: Wal) {
     let (first, mut all) = entries(&wal);
     all.push(b"goes on".to_vec());
     wal.append(b"goes on").expect("the log goes on");
@@ -172,7 +172,7 @@ pub fn assert_goes_on(lab: &Lab, wal: Wal) {
 
 /// Does `history` on forks of `start`, cut off at each mutating call in turn, and gives `check` what is found
 /// after a kill and after each power cut (at most `limit`, and up to ten by chance), with the number of the call.
-pub fn every_stop(
+pub(crate) fn every_stop(
     start: &Lab,
     limit: u64,
     history: impl Fn(&Lab),
@@ -197,7 +197,7 @@ pub fn every_stop(
 }
 
 /// A record as the Go library writes it.
-pub fn record(seq: u64, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn record(seq: u64, payload: &[u8]) -> Vec<u8> {
     let size = (payload.len() as u64).to_be_bytes();
     let mut covered = size.to_vec();
     covered.extend_from_slice(&seq.to_be_bytes());
@@ -209,7 +209,7 @@ pub fn record(seq: u64, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Records of `payload(n)` for each `n`.
-pub fn records(seqs: std::ops::RangeInclusive<u64>) -> Vec<u8> {
+pub(crate) fn records(seqs: std::ops::RangeInclusive<u64>) -> Vec<u8> {
     seqs.flat_map(|seq| record(seq, &payload(seq))).collect()
 }
 
@@ -218,15 +218,15 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// The manifest's file, taken apart by its description.
-pub struct ManifestBytes(pub Vec<u8>);
+pub(crate) struct ManifestBytes(pub(crate) Vec<u8>);
 
 impl ManifestBytes {
-    pub fn of(lab: &Lab) -> Self {
+    pub(crate) fn of(lab: &Lab) -> Self {
         Self(lab.read("segment.manifest"))
     }
 
     /// The generation in one of the first four blocks, if the block's checksum holds.
-    pub fn generation(&self, block: usize) -> Option<u64> {
+    pub(crate) fn generation(&self, block: usize) -> Option<u64> {
         let block = &self.0[block * BLOCK..(block + 1) * BLOCK];
         let len = u32::from_le_bytes(block[16..20].try_into().unwrap()) as usize;
         let covered = block.get(12..20 + len)?;
@@ -236,22 +236,17 @@ impl ManifestBytes {
     }
 
     /// The block that wins.
-    pub fn winner(&self) -> usize {
+    pub(crate) fn winner(&self) -> usize {
         (0..4).max_by_key(|block| (self.generation(*block), 4 - *block)).unwrap()
     }
 
     /// Whether a cut is in progress.
-    pub fn cut(&self) -> bool {
+    pub(crate) fn cut(&self) -> bool {
         self.0[self.winner() * BLOCK + 20 + 16 + 8 + 64 + 25] != 0
     }
 
-    pub fn log_id(&self) -> u128 {
-        let at = self.winner() * BLOCK + 20;
-        u128::from_le_bytes(self.0[at..at + 16].try_into().unwrap())
-    }
-
     /// The version in a block is raised by one, and its checksum set right.
-    pub fn make_newer(&mut self, block: usize) {
+    pub(crate) fn make_newer(&mut self, block: usize) {
         let block = &mut self.0[block * BLOCK..(block + 1) * BLOCK];
         block[12] += 1;
         let len = u32::from_le_bytes(block[16..20].try_into().unwrap()) as usize;
@@ -259,40 +254,40 @@ impl ManifestBytes {
         block[8..12].copy_from_slice(&crc.to_le_bytes());
     }
 
-    pub fn mark(&self, slot: usize) -> Option<MarkBytes> {
+    pub(crate) fn mark(&self, slot: usize) -> Option<MarkBytes> {
         MarkBytes::decode(&self.0[(4 + slot) * BLOCK..(4 + slot) * BLOCK + 512])
     }
 
     /// The slot with the higher counter.
-    pub fn latest_slot(&self) -> usize {
+    pub(crate) fn latest_slot(&self) -> usize {
         usize::from(self.mark(1).map(|m| m.counter) > self.mark(0).map(|m| m.counter))
     }
 
-    pub fn set_mark(&mut self, slot: usize, mark: &MarkBytes) {
+    pub(crate) fn set_mark(&mut self, slot: usize, mark: &MarkBytes) {
         let at = (4 + slot) * BLOCK;
         self.0[at..at + 512].copy_from_slice(&mark.encode());
     }
 
-    pub fn tear_slot(&mut self, slot: usize) {
+    pub(crate) fn tear_slot(&mut self, slot: usize) {
         let at = (4 + slot) * BLOCK;
         self.0[at + 40..at + 512].fill(0xa5);
     }
 
-    pub fn put(&self, lab: &Lab) {
+    pub(crate) fn put(&self, lab: &Lab) {
         lab.write("segment.manifest", &self.0);
     }
 }
 
 /// A mark, by its description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MarkBytes {
-    pub log_id: u128,
-    pub epoch: u128,
-    pub generation: u64,
-    pub ordinal: u64,
-    pub offset: u64,
-    pub next_seq: u64,
-    pub counter: u64,
+pub(crate) struct MarkBytes {
+    pub(crate) log_id: u128,
+    pub(crate) epoch: u128,
+    pub(crate) generation: u64,
+    pub(crate) ordinal: u64,
+    pub(crate) offset: u64,
+    pub(crate) next_seq: u64,
+    pub(crate) counter: u64,
 }
 
 impl MarkBytes {

@@ -218,3 +218,18 @@ fn the_doubt_zone_is_written_again() {
         },
     );
 }
+
+/// Section 4.7: "waiters test `durable` first, then get the cause": also one that waited since before a cut behind it.
+#[test]
+fn what_was_durable_before_a_cut_is_told_so_after_a_failure() {
+    let lab = Lab::new(SyncStrategy::Background, 1 << 20);
+    let wal = lab.open();
+    let kept = wal.submit(payload(1)).unwrap();
+    let cut = wal.submit(payload(2)).unwrap();
+    wal.truncate_back(1).unwrap();
+    wal.append(payload(2)).unwrap();
+    lab.disk.add_fault(fail([OpKind::SyncData], ".wal"));
+    assert!(wal.sync().unwrap_err().is_poisoned());
+    assert_eq!(kept.wait().unwrap(), 1..2);
+    assert!(cut.wait().unwrap_err().is_truncated(), "and what was cut, as cut");
+}
