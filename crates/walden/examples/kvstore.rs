@@ -15,12 +15,14 @@ use std::path::{Path, PathBuf};
 
 use walden::{Config, Wal};
 
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// `None` is a deletion.
 type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
 struct Store {
     wal: Wal,
-    map: BTreeMap<Vec<u8>, Vec<u8>>,
+    map: Map,
     checkpoint: PathBuf,
 }
 
@@ -79,7 +81,7 @@ fn encode((key, value): Change<'_>) -> Vec<u8> {
     record
 }
 
-fn apply(map: &mut BTreeMap<Vec<u8>, Vec<u8>>, record: &[u8]) -> io::Result<()> {
+fn apply(map: &mut Map, record: &[u8]) -> io::Result<()> {
     let parse = || {
         let (kind, rest) = record.split_first()?;
         let (len, rest) = rest.split_first_chunk::<4>()?;
@@ -94,13 +96,13 @@ fn apply(map: &mut BTreeMap<Vec<u8>, Vec<u8>>, record: &[u8]) -> io::Result<()> 
     Ok(())
 }
 
-fn load(path: &Path) -> io::Result<(u64, BTreeMap<Vec<u8>, Vec<u8>>)> {
+fn load(path: &Path) -> io::Result<(u64, Map)> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((1, BTreeMap::new())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((1, Map::new())),
         Err(error) => return Err(error),
     };
-    let mut map = BTreeMap::new();
+    let mut map = Map::new();
     let (next, mut rest) = bytes.split_first_chunk::<8>().ok_or(io::ErrorKind::InvalidData)?;
     while let Some((len, tail)) = rest.split_first_chunk::<4>() {
         let len = usize::try_from(u32::from_le_bytes(*len)).map_err(io::Error::other)?;

@@ -18,6 +18,10 @@ use crate::write::group_commit::Leadership;
 use crate::write::next::{Attempts, allocate};
 use crate::write::open::{Extent, OpenSegment};
 
+/// How far the time of day may run ahead of the steady clock before it counts as a jump: clocks are set by
+/// small steps.
+const CLOCK_SLACK: u64 = 60_000_000;
+
 /// A log open for writing.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -26,6 +30,8 @@ pub(crate) struct Log {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) latch: Arc<Latch>,
+    /// The time of day at opening (microseconds), and the steady clock then.
+    opened_at: (u64, std::time::Duration),
     pub(crate) files: Arc<FileCache>,
     pub(crate) watermark: Arc<Watermark>,
     pub(crate) manifest: Arc<ManifestFile>,
@@ -73,22 +79,7 @@ impl Log {
         let storage = Arc::clone(&keeper.storage);
         let files = Arc::new(FileCache::new(Arc::clone(&storage)));
         let names = keeper.names.clone();
-        let mut segments: Vec<Arc<Segment>> = sealed
-            .iter()
-            .map(|ordinal| Arc::new(Segment::sealed(&names, *ordinal, Arc::clone(&files))))
-            .collect();
-        if let Some(Pending::Tail(scan)) = &pending {
-            for scanned in &scan.segments {
-                segments.push(Arc::new(Segment::open(
-                    &names,
-                    scanned.from.ordinal,
-                    Arc::clone(&files),
-                    None,
-                    scanned.end,
-                    scanned.index.clone(),
-                )));
-            }
-        }
+        let mut segments = found_segments(&names, &files, &sealed, pending.as_ref());
         let mut allocated = None;
         let mut begin = Extent { end: 0, next_seq };
         let open = match active {
@@ -128,6 +119,7 @@ impl Log {
             bytes_durable: AtomicU64::new(0),
             report: Mutex::new(report),
             lock: Mutex::new(Some(lock)),
+            opened_at: times(&*keeper.clock),
             clock: Arc::clone(&keeper.clock),
             keeper: Mutex::new(keeper),
             manifest,
@@ -223,6 +215,16 @@ impl Log {
         self.bytes_appended.load(Ordering::Relaxed).saturating_sub(durable)
     }
 
+    /// The time of day for judging ages (microseconds): no further on than the log has lived since it was
+    /// opened, so that a clock that jumps forward makes nothing old.
+    pub(crate) fn now_for_ages(&self) -> u64 {
+        let (wall, steady) = self.opened_at;
+        let lived = self.clock.elapsed().saturating_sub(steady).as_micros();
+        let lived = u64::try_from(lived).unwrap_or(u64::MAX);
+        let most = wall.saturating_add(lived).saturating_add(CLOCK_SLACK);
+        crate::segment::index::micros(self.clock.now()).min(most)
+    }
+
     /// The error for a position outside the log.
     pub(crate) fn out_of_range(&self, what: &str, seq: u64) -> Error {
         Error::new(
@@ -235,6 +237,37 @@ impl Log {
         )
         .seq_at(seq)
     }
+}
+
+/// What readers see at first, but for the active segment.
+fn found_segments(
+    names: &Names,
+    files: &Arc<FileCache>,
+    sealed: &[u64],
+    pending: Option<&Pending>,
+) -> Vec<Arc<Segment>> {
+    let mut segments: Vec<Arc<Segment>> = sealed
+        .iter()
+        .map(|ordinal| Arc::new(Segment::sealed(names, *ordinal, Arc::clone(files))))
+        .collect();
+    if let Some(Pending::Tail(scan)) = pending {
+        for scanned in &scan.segments {
+            segments.push(Arc::new(Segment::open(
+                names,
+                scanned.from.ordinal,
+                Arc::clone(files),
+                None,
+                scanned.end,
+                scanned.index.clone(),
+            )));
+        }
+    }
+    segments
+}
+
+/// The time of day (microseconds) and the steady clock.
+fn times(clock: &dyn Clock) -> (u64, std::time::Duration) {
+    (crate::segment::index::micros(clock.now()), clock.elapsed())
 }
 
 fn open_segment(

@@ -67,8 +67,13 @@ impl Signal {
         };
         if start {
             let log = self.starter.lock().clone();
-            if let Some(log) = log {
-                spawn("walden-sync", move || sync_loop(&log));
+            let started = log.is_some_and(|log| {
+                let thread = std::thread::Builder::new().name("walden-sync".to_owned());
+                thread.spawn(move || sync_loop(&log)).is_ok()
+            });
+            if !started {
+                // Tried again at the next kick.
+                self.flags.lock().sync_thread = false;
             }
         }
         self.sync.notify_one();
@@ -81,11 +86,6 @@ impl Signal {
         self.sync.notify_all();
         drop(self.running.lock());
     }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
-    // Without a thread the log still is safe: appends that wait lead and prepare themselves.
-    drop(std::thread::Builder::new().name(name.to_owned()).spawn(body));
 }
 
 /// Starts what the log needs besides its callers.

@@ -4,6 +4,13 @@
 //!
 //! The child is this test's own program. `WALDEN_SEED=n` replays the moments, `WALDEN_ROUNDS=n` asks for more.
 #![cfg(unix)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test"
+)]
 #![expect(clippy::print_stderr, reason = "the seed is printed")]
 
 use std::collections::BTreeMap;
@@ -57,7 +64,7 @@ fn child() {
                 let mut acks = std::fs::OpenOptions::new().write(true).open("/dev/fd/3").unwrap();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let seq = if number % 13 == 0 {
+                    let seq = if number.is_multiple_of(13) {
                         wal.append_batch([payload(number)]).expect("append").start
                     } else {
                         wal.append(payload(number)).expect("append")

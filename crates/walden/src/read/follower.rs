@@ -25,7 +25,8 @@ const LONGEST: Duration = Duration::from_millis(50);
 pub enum Event {
     /// The next entry.
     Entry(Entry),
-    /// Entries from `at` on that were given before were cut; what follows begins at `at` again.
+    /// Entries from `at` on that were given before were cut; what follows begins at `at` again, or, after a
+    /// `reset`, wherever the log goes on.
     Truncated {
         /// The first seq id that was cut.
         at: u64,

@@ -98,8 +98,7 @@ impl Walk {
         let at = self.view.cut_since(self.era).filter(|at| *at < self.position)?;
         self.resync(era);
         // After a reset the new history may begin further on.
-        let at = at.max(self.view.first_seq());
-        self.position = at;
+        self.position = at.max(self.view.first_seq());
         Some(at)
     }
 

@@ -9,7 +9,7 @@ use crate::keeper::Keeper;
 use crate::log::Log;
 use crate::record::{self, Packed};
 use crate::recover::{Folder, Pending, active_after_cut, cut_tail};
-use crate::segment::{RecordSource, Segment, Step, index};
+use crate::segment::{RecordSource, Segment, Step};
 use crate::snapshot::{Snapshot, View};
 use crate::stats::Counters;
 use crate::sync::{Arc, Ordering};
@@ -314,7 +314,7 @@ impl Log {
             let mut slot = self.pending.lock();
             if keeper.manifest.cut.is_some() {
                 *slot = Some(Pending::NewActive);
-            } else {
+            } else if slot.is_none() {
                 *slot = pending;
             }
             if error.is_out_of_space() {
@@ -337,6 +337,8 @@ impl Log {
         scan: &crate::recover::scan::Scan,
     ) -> Result<()> {
         let cut = cut_tail(keeper, scan, self.settings.quarantine_limit)?;
+        // The tail is gone, whatever fails from here on: what was scanned must not be cut again.
+        *self.pending.lock() = Some(Pending::NewActive);
         self.change_report(|report| report.cut = Some(cut));
         *self.epoch.lock() = keeper.manifest.epoch();
         let live = keeper.manifest.first_ordinal..keeper.manifest.open_from;
@@ -375,7 +377,7 @@ impl Log {
             bytes += segment.end()?;
         }
         let mut count = crate::num::size(snapshot.segments.len());
-        let now = index::micros(self.clock.now());
+        let now = self.now_for_ages();
         let mut first = None;
         let times = last_times(snapshot, now);
         for ((segment, next), last) in sealed.iter().zip(times) {

@@ -63,8 +63,11 @@ impl Log {
             }
             let end = chunk.offset + num::size(chunk.bytes.len());
             let next_seq = chunk.next_seq;
-            chunk.open.wrote(Extent { end, next_seq });
+            // Readers look at the segment once `written` is raised, a leader at the extent: and makes it
+            // durable, which must not be more than what is written.
+            chunk.open.segment.set_end(end);
             self.watermark.raise_written(next_seq);
+            chunk.open.wrote(Extent { end, next_seq });
             writer.spare = writer.queue.pop_front().map(|chunk| chunk.bytes).and_then(emptied);
         }
         Ok(())

@@ -151,19 +151,21 @@ impl Log {
         let size = self.settings.segment_size;
         let path = &open.segment.path;
         let mut now = allocate(&*open.file, have, size, have);
+        let mut result = Ok(());
         if now.is_some_and(|now| now < want) {
             let from = now.unwrap_or(have);
-            now = match open.file.allocate(from, want - from) {
-                Ok(()) => Some(want),
-                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => None,
-                Err(error) => return Err(Error::io("reserve space", path, error)),
-            };
+            match open.file.allocate(from, want - from) {
+                Ok(()) => now = Some(want),
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => now = None,
+                Err(error) => result = Err(Error::io("reserve space", path, error)),
+            }
         }
+        // Also where it is not enough for who asked: another may fit.
         let mut appender = self.appender.lock();
         if appender.active.as_ref().is_some_and(|active| Arc::ptr_eq(active, &open)) {
             appender.allocated = now;
         }
-        Ok(())
+        result
     }
 
     fn prepare_next(&self) -> Result<()> {

@@ -60,10 +60,9 @@ impl OpenSegment {
         *self.written.lock()
     }
 
-    /// Takes note of a write that is done, and shows it to readers.
+    /// Takes note of a write that is done, once `written` was raised for it.
     pub(crate) fn wrote(&self, extent: Extent) {
         *self.written.lock() = extent;
-        self.segment.set_end(extent.end);
     }
 
     /// The log moved on: nothing is appended here any more.

@@ -58,7 +58,11 @@ impl Log {
 
     fn ticket(self: &Arc<Self>, appended: Appended) -> Result<Ticket> {
         if appended.buffer_full || self.settings.strategy == SyncStrategy::OsCache {
-            self.flush_past(appended.seqs.end)?;
+            match self.flush_past(appended.seqs.end) {
+                // The seq ids are given: the ticket tells once the bytes found room.
+                Err(error) if error.is_out_of_space() => {}
+                other => other?,
+            }
         }
         self.signal.note_dirty();
         Ok(Ticket::new(Arc::clone(self), appended.seqs, appended.era))
@@ -109,7 +113,7 @@ impl Log {
         let result = self.flush_past(appended.seqs.end);
         match self.watermark.reached(Level::Written, appended.seqs.end, appended.era) {
             Some(reached) => reached,
-            None => result,
+            None => result.map_err(|error| kept_waiting(error, appended)),
         }
     }
 
@@ -265,4 +269,14 @@ impl Log {
         appender.turn = true;
         Ok(())
     }
+}
+
+/// Bytes that were given their seq ids, and then met a full disk that could not reserve room for them.
+fn kept_waiting(error: Error, appended: &Appended) -> Error {
+    if !error.is_out_of_space() {
+        return error;
+    }
+    error.seqs(appended.seqs.start, appended.seqs.end - 1).advice(
+        "it has these seq ids and waits in memory: free some space and call sync(), do not append it again",
+    )
 }

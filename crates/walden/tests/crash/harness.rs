@@ -199,7 +199,7 @@ impl Run {
     }
 
     /// Everything the model knows is there, by each way to read.
-    pub(crate) fn check_whole(&mut self) {
+    pub(crate) fn check_whole(&self) {
         let wal = self.wal.as_ref().expect("open");
         let (first, found) = read_all(wal, &self.disk);
         if let Err(why) = self.model.allows(first, &found, self.model.next()) {
@@ -220,7 +220,7 @@ impl Run {
     }
 
     /// A call failed for good: the log takes no changes, touches nothing, and still can be read.
-    pub(crate) fn check_poisoned(&mut self) {
+    pub(crate) fn check_poisoned(&self) {
         let Some(wal) = self.wal.clone() else { return };
         if !wal.stats().poisoned {
             return;

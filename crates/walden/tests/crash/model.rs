@@ -138,10 +138,10 @@ impl Model {
             }
         }
         let last = found.len().checked_sub(1).and_then(|last| self.entries.get(last));
-        if let (Some(last), Some(cut)) = (last, self.entries.get(found.len())) {
-            if last.batch == cut.batch {
-                return Err(format!("a batch is there in part: up to seq id {}", next - 1));
-            }
+        if let (Some(last), Some(cut)) = (last, self.entries.get(found.len()))
+            && last.batch == cut.batch
+        {
+            return Err(format!("a batch is there in part: up to seq id {}", next - 1));
         }
         Ok(())
     }

@@ -150,8 +150,8 @@ fn the_back_can_be_cut_while_bytes_wait_for_room() {
         let wal = lab.open();
         Lab::append(&wal, 1..=9);
         lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".wal"));
-        let ticket = wal.submit(payload(10));
-        assert!(ticket.unwrap_err().is_out_of_space());
+        let ticket = wal.submit(payload(10)).unwrap();
+        assert!(ticket.wait().unwrap_err().is_out_of_space());
         assert_eq!(wal.next_seq(), 11);
         cut(&wal).unwrap();
         let all = [(1, payloads(1..=5)), (1, payloads(1..=9)), (70, Vec::new())][at].clone();

@@ -187,3 +187,17 @@ fn check_times(wal: &Wal, times: &[SystemTime]) {
         }
     }
 }
+
+/// Section 7: "a clock that jumps can neither block nor hurry it." While it is ahead, nothing has become old by that.
+#[test]
+fn while_the_clock_is_ahead_nothing_goes() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    let right = lab.clock.now();
+    hourly(&lab, &wal, 1..=9);
+    lab.clock.set_now(right + 100_000 * HOUR);
+    assert_eq!(wal.retain(&keep_for(24 * HOUR)).unwrap(), 0);
+    lab.clock.set_now(right + 9 * HOUR);
+    assert_eq!(wal.retain(&keep_for(5 * HOUR)).unwrap(), 1);
+    assert_goes_on(&lab, wal);
+}
