@@ -206,7 +206,7 @@ fn the_base_mark_serves_where_both_marks_are_gone() {
     wal.close().unwrap();
     drop(wal);
     let wal = lab.open();
-    Lab::append(&wal, 5..=5);
+    Lab::append(&wal, 5..=7);
     let lab = lab.kill();
     let mut bytes = ManifestBytes::of(&lab);
     bytes.tear_slot(0);
@@ -218,6 +218,14 @@ fn the_base_mark_serves_where_both_marks_are_gone() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     lab.write("segment-0000.wal", &whole[..390]);
     assert_whole_of(&lab, 4);
+    // Behind it nothing is guessed by what lies further behind.
+    let torn = lab.with(lab.disk.fork());
+    bytes.put(&torn);
+    let mut spoiled = whole;
+    spoiled[450] ^= 1;
+    torn.write("segment-0000.wal", &spoiled);
+    torn.names(".wal").iter().skip(1).for_each(|name| torn.remove(name));
+    assert_whole_of(&torn, 5);
 }
 
 /// Section 6: with a mark, a bad record before it is damage and changes nothing, where behind it it is torn.
