@@ -32,6 +32,8 @@ pub(crate) struct Log {
     pub(crate) counters: Counters,
     pub(crate) signal: Signal,
     snapshot: Mutex<Arc<Snapshot>>,
+    /// The newest snapshot's, for those who ask for every entry.
+    pub(crate) first_seq: AtomicU64,
 
     pub(crate) leadership: Leadership,
     /// The maintenance lock.
@@ -107,6 +109,7 @@ impl Log {
                 first_seq: keeper.manifest.first_seq,
                 losses: keeper.manifest.losses.clone(),
             })),
+            first_seq: AtomicU64::new(keeper.manifest.first_seq),
             watermark: Arc::new(Watermark::new(next_seq)),
             counters: Counters::default(),
             signal: Signal::default(),
@@ -160,11 +163,12 @@ impl Log {
         let mut current = self.snapshot.lock();
         let mut next = Snapshot::clone(&current);
         change(&mut next);
+        self.first_seq.store(next.first_seq, Ordering::Release);
         *current = Arc::new(next);
     }
 
     pub(crate) fn first_seq(&self) -> u64 {
-        self.snapshot.lock().first_seq
+        self.first_seq.load(Ordering::Acquire)
     }
 
     pub(crate) fn report(&self) -> Recovery {
@@ -295,6 +299,10 @@ impl View for Log {
             Level::Written => self.watermark.written(),
             Level::Durable => self.watermark.durable(),
         }
+    }
+
+    fn first_seq(&self) -> u64 {
+        self.first_seq.load(Ordering::Acquire)
     }
 
     fn era(&self) -> u64 {

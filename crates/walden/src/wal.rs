@@ -195,6 +195,7 @@ impl Wal {
     /// # Errors
     /// What kept it from closing cleanly; it is closed all the same, and opening will recover it.
     pub fn close(&self) -> Result<()> {
+        watermark::refuse_in_callback()?;
         close::close(self.log())
     }
 
@@ -312,6 +313,7 @@ impl Wal {
     pub fn set_meta(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         let log = self.log();
         log.check()?;
+        watermark::refuse_in_callback()?;
         let mut keeper = log.keeper();
         let mut next = keeper.manifest.clone();
         if value.as_ref().is_empty() {

@@ -92,6 +92,16 @@ pub(crate) fn in_callback() -> bool {
     IN_CALLBACK.get()
 }
 
+/// Refuses what would wait for the log within a callback: what it waited for may be the very call that
+/// runs the callback.
+pub(crate) fn refuse_in_callback() -> Result<()> {
+    if in_callback() {
+        return Err(Error::new(ErrorKind::Busy, "this would wait for the log within a callback")
+            .advice("do it on another thread"));
+    }
+    Ok(())
+}
+
 impl fmt::Debug for Wake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -317,18 +327,22 @@ impl Watermark {
         others
     }
 
-    /// Begins a new era in which `first_cut` is the next seq id. Everything before it is durable.
-    pub(crate) fn cut(&self, first_cut: u64) {
-        {
-            let mut state = self.state.lock();
-            let era = self.era() + 1;
-            state.cuts.retain(|(_, at)| *at < first_cut);
-            state.cuts.push((era, first_cut));
-            self.era.store(era, Ordering::SeqCst);
-            self.durable.store(first_cut, Ordering::SeqCst);
-            self.written.store(first_cut, Ordering::SeqCst);
-            self.appended.store(first_cut, Ordering::SeqCst);
-        }
+    /// Begins a new era: entries from `first_cut` on are gone, and `next_seq` (that, but after a reset) comes
+    /// next. Everything before it is durable. Nobody is told yet, since other locks may be held: that is
+    /// [`tell_cut`](Self::tell_cut).
+    pub(crate) fn cut(&self, first_cut: u64, next_seq: u64) {
+        let mut state = self.state.lock();
+        let era = self.era() + 1;
+        state.cuts.retain(|(_, at)| *at < first_cut);
+        state.cuts.push((era, first_cut));
+        self.era.store(era, Ordering::SeqCst);
+        self.durable.store(next_seq, Ordering::SeqCst);
+        self.written.store(next_seq, Ordering::SeqCst);
+        self.appended.store(next_seq, Ordering::SeqCst);
+    }
+
+    /// Wakes all who wait: what they wait for may have been cut.
+    pub(crate) fn tell_cut(&self) {
         self.fire_where(|_| true);
     }
 
@@ -383,7 +397,7 @@ mod tests {
         mark.raise_appended(10);
         mark.raise_written(10);
         mark.raise_durable(10);
-        mark.cut(5);
+        mark.cut(5, 5);
         assert_eq!((mark.durable(), mark.written(), mark.appended()), (5, 5, 5));
         assert!(matches!(mark.reached(Level::Durable, 5, 0), Some(Ok(()))));
         mark.raise_appended(10);
@@ -393,10 +407,10 @@ mod tests {
         assert!(error.is_truncated());
         assert_eq!(error.seq(), Some(5));
         assert!(matches!(mark.reached(Level::Durable, 8, 1), Some(Ok(()))));
-        mark.cut(7);
+        mark.cut(7, 7);
         assert_eq!(mark.cut_since(0), Some(5));
         assert_eq!(mark.cut_since(1), Some(7));
-        mark.cut(3);
+        mark.cut(3, 3);
         assert_eq!(mark.cut_since(0), Some(3));
         assert_eq!(mark.cut_since(2), Some(3));
         assert_eq!(mark.cut_since(3), None);

@@ -1,4 +1,5 @@
 //! Payloads that embed records, and an index that decayed.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail them")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! A full disk under a log whose filesystem cannot reserve space.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail them")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,10 +39,8 @@ fn the_front_is_cut_though_bytes_wait_for_room() {
     wal.append("there is room again").unwrap();
     wal.sync().unwrap();
     assert_eq!(wal.durable_seq(), wal.next_seq() - 1);
-    assert_eq!(
-        wal.range(..).unwrap().filter(|entry| entry.is_ok()).count(),
-        wal.next_seq() as usize - 15
-    );
+    let found = wal.range(..).unwrap().filter(Result::is_ok).zip(15..).last();
+    assert_eq!(found.map(|(_, seq)| seq + 1), Some(wal.next_seq()));
 }
 
 /// Removing the files that recovery cut finds no room: they must be gone before the cut counts as done.

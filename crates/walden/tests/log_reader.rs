@@ -221,3 +221,38 @@ fn read_on(mut reader: Reader, first: impl Fn() -> u64, stop: &AtomicBool) {
         }
     }
 }
+
+#[test]
+fn followers_of_a_log_in_this_process() {
+    for seed in 200..203 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut wal = Wal::open(dir.path(), config()).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reading = wal.clone();
+            let stop = &stop;
+            let follower = scope.spawn({
+                let wal = reading.clone();
+                move || follow(|| wal.follow(wal.first_seq()), stop)
+            });
+            let reader = scope.spawn(move || {
+                read_on(reading.reader(), || reading.first_seq(), stop);
+            });
+            let mut model = Model { first: 1, entries: VecDeque::new() };
+            let (mut dice, mut serial) = (Dice(seed), 0);
+            for _ in 0..600 {
+                // Closing would end what is followed.
+                let before = dice.0;
+                if dice.below(24) != 4 {
+                    dice.0 = before;
+                    step(&mut wal, dir.path(), &mut model, &mut dice, &mut serial);
+                }
+            }
+            wal.append("end").unwrap();
+            model.entries.push_back(b"end".to_vec());
+            stop.store(true, Ordering::SeqCst);
+            ends_with(&model, &follower.join().unwrap());
+            reader.join().unwrap();
+        });
+    }
+}

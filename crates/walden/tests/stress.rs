@@ -243,3 +243,27 @@ fn many_threads_one_order() {
         }
     });
 }
+
+/// A reset is told to a follower as a truncation, wherever the log goes on.
+#[test]
+fn a_follower_across_a_reset() {
+    within(60, || {
+        for next in [3, 500] {
+            let dir = tempfile::tempdir().unwrap();
+            let wal = Wal::open(dir.path(), Config::os_cache()).unwrap();
+            wal.append_batch(["a", "b", "c", "d", "e"]).unwrap();
+            let mut follower = wal.follow(1).unwrap();
+            for _ in 0..4 {
+                assert!(matches!(follower.try_next().unwrap(), Some(walden::Event::Entry(_))));
+            }
+            wal.reset(next).unwrap();
+            wal.append("new").unwrap();
+            let told: Vec<_> = (0..2).map(|_| follower.next_blocking().unwrap()).collect();
+            assert!(
+                matches!(&told[..], [walden::Event::Truncated { at }, walden::Event::Entry(entry)]
+                    if *at == next && entry.seq == next && entry.payload == b"new"[..]),
+                "{next}: {told:?}"
+            );
+        }
+    });
+}

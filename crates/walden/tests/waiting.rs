@@ -1,4 +1,5 @@
 //! Who waits is woken, whatever else goes on.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail them")]
 
 use std::io;
 use std::path::Path;
@@ -22,7 +23,7 @@ fn within<T: Send + 'static>(seconds: u64, work: impl FnOnce() -> T + Send + 'st
 #[derive(Debug)]
 struct Slow {
     disk: OsStorage,
-    /// Writes to the manifest, and syncs of the folder.
+    /// Making files, writing to the manifest, and syncing the folder.
     on: Arc<AtomicBool>,
 }
 
@@ -58,6 +59,7 @@ impl Storage for Slow {
         Ok(self.wrap(path, self.disk.open(path, access)?))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        pause(&self.on);
         Ok(self.wrap(path, self.disk.create(path)?))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -200,6 +202,57 @@ fn what_nobody_waits_for_becomes_durable() {
         drop(wal.submit("x").unwrap());
         while wal.durable_seq() < 1 {
             std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+}
+
+/// A cut is shown to readers in two steps. Between them nothing is damaged.
+#[test]
+fn a_cut_is_no_damage_to_readers() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::os_cache().segment_size(100);
+        let (wal, slow) = Slow::open_log(dir.path(), config);
+        for _ in 0..10 {
+            wal.append([1; 40]).unwrap();
+        }
+        slow.store(true, Ordering::Relaxed);
+        let cutter = wal.clone();
+        let cutting = std::thread::spawn(move || cutter.truncate_back(3).unwrap());
+        while wal.get(8).unwrap().is_some() {}
+        cutting.join().unwrap();
+    });
+}
+
+/// A callback runs on the thread that syncs, perhaps within a cut: what would wait there is refused.
+#[test]
+fn a_callback_cannot_wait_for_itself() {
+    within(60, || {
+        for cut in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let wal = Wal::open(dir.path(), Config::durable()).unwrap();
+            let (told, tell) = mpsc::channel();
+            let (clone, ticket) = (wal.clone(), wal.submit("x").unwrap());
+            let (begin, begun) = mpsc::channel();
+            // Something else leads while the callback is registered, so that it is called later.
+            let (other, syncer) = (wal.clone(), wal.submit("y").unwrap());
+            syncer.on_complete(move |_| {
+                ticket.on_complete(move |_| {
+                    let calls = [clone.append("z").map(drop), clone.sync(), clone.close()];
+                    let kinds = calls.map(|call| call.err().map(|error| error.kind()));
+                    told.send((kinds, clone.submit("chained").map(drop))).unwrap();
+                });
+                begin.send(()).unwrap();
+            });
+            if cut {
+                drop(other.truncate_back(1));
+            }
+            begun.recv().unwrap();
+            let (kinds, chained) = tell.recv().unwrap();
+            assert_eq!(kinds, [Some(ErrorKind::Busy); 3]);
+            assert!(chained.is_ok() || chained.is_err_and(|e| e.kind() == ErrorKind::Busy));
+            wal.append("goes on").unwrap();
+            wal.close().unwrap();
         }
     });
 }

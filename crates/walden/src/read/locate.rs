@@ -8,7 +8,6 @@ use super::fault;
 use super::walk::Walk;
 use crate::error::{Error, Result};
 use crate::segment::Segment;
-use crate::segment::index::EVERY;
 use crate::sync::Arc;
 
 /// What is known about where a seq id lies.
@@ -52,11 +51,14 @@ impl Walk {
         }
         let behind = last.map_or(0, |last| last + 1);
         for segment in snapshot.segments.get(behind..next).unwrap_or_default().iter().rev() {
-            if self.enter_by_index(segment, target) {
+            if self.enter_by_index(segment, target) || self.enter_behind_loss(segment, target)? {
                 return self.walk_to(target);
             }
         }
         if let Some(segment) = last.and_then(|last| snapshot.segments.get(last)) {
+            if self.enter_behind_loss(segment, target)? {
+                return self.walk_to(target);
+            }
             if !self.enter_by_index(segment, target) {
                 self.enter(Arc::clone(segment))?;
                 let first = segment.first_seq()?;
@@ -82,18 +84,28 @@ impl Walk {
     /// Holds the record that the index gives for `target`, if it is sound and not behind it.
     fn enter_by_index(&mut self, segment: &Arc<Segment>, target: u64) -> bool {
         let log_id = self.snapshot.log_id;
-        // Where entries were given up, the index may know of a record between them and the target, but
-        // only under the next number.
-        let later = (!self.snapshot.losses.is_empty())
-            .then(|| segment.hint(target.saturating_add(EVERY - 1), log_id))
-            .flatten();
-        let hints = [later, segment.hint(target, log_id)];
-        hints.into_iter().flatten().any(|hint| {
-            if self.enter(Arc::clone(segment)).is_err() {
-                return false;
-            }
-            matches!(self.take(hint.offset, None), Ok(Some(held)) if held.seq() <= target)
-        })
+        let Some(hint) = segment.hint(target, log_id) else { return false };
+        if self.enter(Arc::clone(segment)).is_err() {
+            return false;
+        }
+        matches!(self.take(hint.offset, None), Ok(Some(held)) if held.seq() <= target)
+    }
+
+    /// Holds the record with entry `target`, where entries before it in the same segment were given up: no
+    /// step forward leads over them, but footers do, from the next border back.
+    fn enter_behind_loss(&mut self, segment: &Arc<Segment>, target: u64) -> Result<bool> {
+        let given_up = |first: u64| {
+            let losses = &self.snapshot.losses;
+            losses.iter().any(|(_, last)| *last < target && *last >= first)
+        };
+        if !given_up(segment.first_seq().ok().flatten().unwrap_or(0)) {
+            return Ok(false);
+        }
+        let Some(offset) = segment.behind_loss(target, self.snapshot.log_id)? else {
+            return Ok(false);
+        };
+        self.enter(Arc::clone(segment))?;
+        Ok(matches!(self.take(offset, None), Ok(Some(held)) if held.seq() <= target))
     }
 
     /// Steps forward from the record at hand.

@@ -141,7 +141,8 @@ impl Fake {
 
     /// Cuts everything from `at` on: the segments must begin there.
     pub(super) fn cut(&self, at: u64) {
-        self.mark.cut(at);
+        self.mark.cut(at, at);
+        self.mark.tell_cut();
         self.change(|list| {
             let dead = |s: &Arc<Segment>| s.first_seq().unwrap().is_none_or(|first| first >= at);
             for segment in list.segments.iter().filter(|s| dead(s)) {

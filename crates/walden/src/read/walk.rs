@@ -97,6 +97,8 @@ impl Walk {
         let era = self.view.era();
         let at = self.view.cut_since(self.era).filter(|at| *at < self.position)?;
         self.resync(era);
+        // After a reset the new history may begin further on.
+        let at = at.max(self.view.first_seq());
         self.position = at;
         Some(at)
     }

@@ -120,6 +120,10 @@ fn prove(header: Header, stored: &[u8], footer_ok: bool) -> Decoded<'_> {
         (true, _) => Packed::count(stored),
     };
     match count {
+        // No seq id comes behind it: nothing of ours, and an end that could not be told.
+        Ok(count) if header.seq.checked_add(count).is_none() => {
+            Decoded::Bad(Fault::Sequence { found: header.seq })
+        }
         Ok(count) => Decoded::Record(Record { header, count, stored, footer_ok }),
         Err(fault) => Decoded::Bad(fault),
     }

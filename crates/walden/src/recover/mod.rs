@@ -64,7 +64,7 @@ pub(crate) struct Active {
 #[derive(Debug)]
 pub(crate) enum Pending {
     /// The tail was not cut, since there was no room to keep a copy of it.
-    Tail(Scan),
+    Tail(Box<Scan>),
     /// The new active segment could not be made.
     NewActive,
 }

@@ -209,13 +209,16 @@ impl Opening {
         let chain = chain(&*keeper.storage, &keeper.names, &complete, Some(start))?;
         let candidate = Candidate::open(&*keeper.storage, &keeper.names, last, Access::Read)?;
         adopt::begins(&candidate, chain.next_seq)?;
-        keeper.sync_dir()?;
         let mut next = keeper.manifest.clone();
         next.open_from = last;
         next.open_seq = chain.next_seq.unwrap_or(start);
         next.sealed_count += num::size(complete.len());
         next.name_active(last);
         next.base = None;
+        // Judged first: a log that is refused is left as it was.
+        let scan = scan(vec![candidate], next.open_place(), None)?;
+        judge(&scan, None, &next, self.strict, &keeper.names)?;
+        keeper.sync_dir()?;
         next.begin_epoch(next.open_seq, keeper.random_id()?);
         keeper.commit(next)?;
         sealed.extend(complete);
@@ -345,7 +348,7 @@ impl Opening {
                 let pending = if self.keeper.manifest.cut.is_some() {
                     Pending::NewActive
                 } else {
-                    Pending::Tail(scan)
+                    Pending::Tail(Box::new(scan))
                 };
                 let sealed =
                     if matches!(pending, Pending::Tail(_)) { sealed } else { self.live_sealed()? };

@@ -127,9 +127,6 @@ impl Index {
 
 const _: () = assert!(HEADER_LEN == 8 + 4 + 4 + 16 + 6 * 8 + 4 + 8 + 4);
 
-/// Bytes of an index that are proved at once.
-const PIECE: usize = 64 << 10;
-
 /// An index file that was proved and fits its segment.
 #[derive(Debug)]
 pub(crate) struct IndexFile {

@@ -208,6 +208,18 @@ impl Segment {
         opened.index(&self.index_path, log_id, self.ordinal, end)?.before(seq)
     }
 
+    /// Where the record with entry `target` begins, if only what lies behind it leads there.
+    ///
+    /// # Errors
+    /// What reading gives.
+    pub(crate) fn behind_loss(&self, target: u64, log_id: u128) -> Result<Option<u64>> {
+        let opened = self.opened()?;
+        let end = self.end()?;
+        let index = opened.index(&self.index_path, log_id, self.ordinal, end);
+        behind::find_behind_loss(&opened.file, index.as_deref(), end, target)
+            .map_err(|error| Error::io("read", &self.path, error))
+    }
+
     /// The whole index: the one being built, or the one in the file if it is sound.
     pub(crate) fn index(&self, log_id: u128) -> Option<Index> {
         if let Some(index) = &*self.building.lock() {

@@ -12,6 +12,9 @@ use std::time::SystemTime;
 use super::{Access, DirEntry, File, FileKind, Storage};
 use crate::sync::Arc;
 
+#[cfg(unix)]
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
 /// The machine's filesystem.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
@@ -32,7 +35,12 @@ fn os_file(file: fs::File) -> Arc<dyn File> {
 impl Storage for OsStorage {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         let write = access == Access::ReadWrite;
-        let file = fs::OpenOptions::new().read(true).write(write).open(path)?;
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(write);
+        // A pipe under a segment's name must not keep a reader waiting for somebody to write into it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NONBLOCK);
+        let file = options.open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }

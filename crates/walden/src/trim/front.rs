@@ -7,20 +7,20 @@ use crate::sync::Arc;
 
 impl Keeper {
     /// Makes `first_seq` the first seq id. `sealed` are the sealed segments, oldest first, with the seq id
-    /// that follows each: those that end at or before `first_seq` go. All before it is durable.
+    /// that follows each: those that end at or before `first_seq` are dead and returned, to be removed once
+    /// readers know. All before it is durable.
     ///
     /// # Errors
-    /// The log has failed, or (`Io`) a dead file could not be removed: the cut itself is done then, and
-    /// opening removes the file.
+    /// The log has failed.
     pub(crate) fn raise_first(
         &mut self,
         first_seq: u64,
         sealed: &[(Arc<Segment>, u64)],
-    ) -> Result<()> {
-        let dead: Vec<&Arc<Segment>> = sealed
+    ) -> Result<Vec<Arc<Segment>>> {
+        let dead: Vec<Arc<Segment>> = sealed
             .iter()
             .take_while(|(_, next)| *next <= first_seq)
-            .map(|(segment, _)| segment)
+            .map(|(segment, _)| Arc::clone(segment))
             .collect();
         let mut next = self.manifest.clone();
         next.first_seq = first_seq;
@@ -31,6 +31,14 @@ impl Keeper {
         }
         next.drop_before(first_seq);
         self.commit(next)?;
+        Ok(dead)
+    }
+
+    /// Removes the files of segments that are no more in the manifest, nor in what readers see.
+    ///
+    /// # Errors
+    /// `Io`: opening removes the file.
+    pub(crate) fn remove_front(&self, dead: &[Arc<Segment>]) -> Result<()> {
         for segment in dead {
             segment.forget_file();
             self.remove_if_there(&segment.path)?;

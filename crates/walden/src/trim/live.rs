@@ -13,6 +13,7 @@ use crate::segment::{RecordSource, Segment, Step, index};
 use crate::snapshot::{Snapshot, View};
 use crate::stats::Counters;
 use crate::sync::{Arc, Ordering};
+use crate::watermark::refuse_in_callback;
 use crate::write::appender::State;
 use crate::write::next::allocate;
 use crate::write::open::Extent;
@@ -54,17 +55,16 @@ impl Log {
         }
         let snapshot = View::snapshot(self);
         let sealed = ends(&snapshot, keeper.manifest.open_seq)?;
-        let result = keeper.raise_first(first, &sealed);
-        if keeper.manifest.first_seq == first {
-            let first_ordinal = keeper.manifest.first_ordinal;
-            self.change_snapshot(|next| {
-                next.first_seq = first;
-                next.segments.retain(|segment| segment.ordinal >= first_ordinal);
-                next.losses.retain(|(_, last)| *last >= first);
-            });
-            Counters::add(&self.counters.front_cuts, 1);
-        }
-        result
+        let dead = keeper.raise_first(first, &sealed)?;
+        let first_ordinal = keeper.manifest.first_ordinal;
+        self.change_snapshot(|next| {
+            next.first_seq = first;
+            next.segments.retain(|segment| segment.ordinal >= first_ordinal);
+            next.losses.retain(|(_, last)| *last >= first);
+        });
+        Counters::add(&self.counters.front_cuts, 1);
+        // Only now: who reads in a file that is gone must find that it was removed.
+        keeper.remove_front(&dead)
     }
 
     /// The error, unless it is for want of room and all before `next_seq` is durable.
@@ -112,6 +112,7 @@ impl Log {
         work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
     ) -> Result<()> {
         self.check()?;
+        refuse_in_callback()?;
         // First of all, with no other lock held: a batch in the middle of its appends needs them to end.
         self.stop_appends()?;
         let leader = self.lead();
@@ -211,7 +212,7 @@ impl Log {
         self.forget_unwritten();
         *self.epoch.lock() = keeper.manifest.epoch();
         self.show_cut(keeper, keep);
-        self.watermark.cut(keep.next_seq);
+        self.watermark.tell_cut();
         self.open.lock().clear();
         Counters::add(&self.counters.back_cuts, 1);
         {
@@ -232,10 +233,17 @@ impl Log {
         }
     }
 
-    /// Readers see the log as it is after the cut.
+    /// Readers see the log as it is after the cut. The era begins under the lock of the list and before
+    /// anything changes: so who finds the list or a segment changed finds that there was a cut, and who finds
+    /// the new era finds the new list.
     fn show_cut(&self, keeper: &Keeper, keep: &Keep) {
         let manifest = &keeper.manifest;
         self.change_snapshot(|snapshot| {
+            let first_cut = match keep.kept {
+                Some(_) => keep.next_seq,
+                None => keep.next_seq.min(snapshot.first_seq),
+            };
+            self.watermark.cut(first_cut, keep.next_seq);
             snapshot.first_seq = manifest.first_seq;
             snapshot.losses.clone_from(&manifest.losses);
             let kept = keep.kept.map(|(ordinal, _)| ordinal);
@@ -249,6 +257,14 @@ impl Log {
                 let next_seq = manifest.open_seq;
                 segment.shorten(len, next_seq, snapshot.log_id);
                 segment.seal();
+            }
+            // Until it gets its name, the surviving part of a batch is read where it was made ready.
+            if let Some((cut, len)) = manifest.cut.and_then(|cut| Some((cut, cut.prepared?))) {
+                let files = Arc::clone(&self.files);
+                let segment = Segment::prepared(&self.names, cut.dead_to, files);
+                segment.note_first_seq(manifest.open_seq);
+                segment.set_end(len);
+                snapshot.segments.push(Arc::new(segment));
             }
         });
         if let Some((ordinal, _)) = keep.kept {
@@ -268,7 +284,10 @@ impl Log {
         self.named.fetch_max(active.ordinal, Ordering::AcqRel);
         let open = self.adopt_active(active);
         self.open.lock().push(Arc::clone(&open));
-        self.change_snapshot(|snapshot| snapshot.segments.push(Arc::clone(&open.segment)));
+        self.change_snapshot(|snapshot| {
+            snapshot.segments.retain(|segment| segment.ordinal != open.segment.ordinal);
+            snapshot.segments.push(Arc::clone(&open.segment));
+        });
         let extent = Extent { end, next_seq: self.watermark.appended() };
         *self.pending.lock() = None;
         self.appender.lock().begin(open, extent, allocated);

@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::manifest::{Mark, Place};
 use crate::stats::Counters;
 use crate::sync::{Arc, Condvar, Mutex, Ordering, wait};
-use crate::watermark::{Level, Parker, Wake};
+use crate::watermark::{Level, Parker, Wake, refuse_in_callback};
 
 /// Who syncs.
 #[derive(Debug, Default)]
@@ -83,6 +83,7 @@ impl Log {
     /// # Errors
     /// `OutOfSpace` where bytes could not be written; `Poisoned` with the cause.
     pub(crate) fn sync(&self) -> Result<()> {
+        refuse_in_callback()?;
         let (target, era) = (self.watermark.appended(), self.watermark.era());
         let leader = self.lead();
         let reached = match self.watermark.reached(Level::Durable, target, era) {
@@ -115,6 +116,7 @@ impl Log {
                 }
                 continue;
             }
+            refuse_in_callback()?;
             let parker = Arc::new(Parker::default());
             let wake = Wake::Leader(Arc::clone(&parker));
             if let Some(id) = self.watermark.ask(target, era, wake) {

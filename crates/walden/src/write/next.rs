@@ -7,6 +7,7 @@ use crate::log::{Log, empty_segment};
 use crate::stats::Counters;
 use crate::storage::File;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, wait};
+use crate::watermark::refuse_in_callback;
 use crate::write::appender::Appender;
 use crate::write::open::{Extent, OpenSegment};
 
@@ -68,6 +69,7 @@ impl Log {
         need: Need,
         appender: MutexGuard<'a, Appender>,
     ) -> Result<MutexGuard<'a, Appender>> {
+        refuse_in_callback()?;
         match need {
             Need::Turn | Need::Cut => return Ok(wait(&self.room, appender)),
             Need::Pending => {

@@ -12,7 +12,7 @@ use crate::record;
 use crate::segment::index::micros;
 use crate::stats::Counters;
 use crate::sync::{Arc, MutexGuard, Ordering};
-use crate::watermark::Level;
+use crate::watermark::{Level, refuse_in_callback};
 
 /// Entries that were given their seq ids, and the era they were given in.
 #[derive(Debug, Clone)]
@@ -26,6 +26,7 @@ pub(crate) struct Appended {
 impl Log {
     /// Appends one entry and waits as long as the strategy says.
     pub(crate) fn append(&self, parts: &[&[u8]]) -> Result<u64> {
+        self.may_settle()?;
         let appended = self.append_record(Content::Single(parts))?;
         self.settle(&appended)?;
         Ok(appended.seqs.start)
@@ -33,6 +34,7 @@ impl Log {
 
     /// Appends a batch and waits as long as the strategy says.
     pub(crate) fn append_batch(&self, entries: &[&[u8]]) -> Result<Range<u64>> {
+        self.may_settle()?;
         let appended = self.append_entries(entries)?;
         if !appended.seqs.is_empty() {
             self.settle(&appended)?;
@@ -75,6 +77,10 @@ impl Log {
             self.sync()?;
         }
         Ok(())
+    }
+
+    fn may_settle(&self) -> Result<()> {
+        if self.settings.strategy == SyncStrategy::Always { refuse_in_callback() } else { Ok(()) }
     }
 
     /// What the strategy promises before an append returns.
@@ -213,6 +219,7 @@ impl Log {
         for entry in entries {
             self.check_size(num::size(entry.len()) + record::OVERHEAD)?;
         }
+        refuse_in_callback()?;
         self.take_turn()?;
         let mut all: Option<Appended> = None;
         let mut failed = None;

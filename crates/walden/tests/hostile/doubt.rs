@@ -105,7 +105,7 @@ fn every_length() {
     let (ordinal, bytes, places) = zone.files.last().unwrap();
     for len in 0..bytes.len() {
         let disk = with(&made.disk, &wal(*ordinal), &bytes[..len]);
-        let stay = places.iter().filter(|place| place.end <= len).next_back();
+        let stay = places.iter().rfind(|place| place.end <= len);
         let (end, next) = stay.map_or((0, places[0].seq), |place| (place.end, place.next));
         let log = open(&disk).unwrap();
         let torn = bytes[end..len].iter().any(|byte| *byte != 0);

@@ -11,14 +11,18 @@
     reason = "a test fails by panicking; the format is the Go library's"
 )]
 
+mod child;
 mod doubt;
 mod flags;
 mod flips;
+#[cfg(unix)]
+mod foreign;
 mod forged;
 mod index;
 mod logs;
 mod manifest;
 mod record;
 mod segments;
+mod sizes;
 mod stale;
 mod truncated;

@@ -2,8 +2,11 @@
 
 use walden::{Error, ErrorKind};
 
-use crate::logs::{below, closed, damage_at, drain, go, holds, open, reader, refused, wal, with};
-use crate::record::places;
+use crate::logs::{
+    below, closed, damage_at, drain, flip, go, goes_on, holds, open, payload, reader, refused, wal,
+    with,
+};
+use crate::record::{self, places};
 
 fn first_and_next(made: &crate::logs::Made, ordinal: u64) -> (u64, u64) {
     let places = places(&made.disk.read_file(wal(ordinal)).unwrap());
@@ -180,4 +183,46 @@ fn doubled_over_another() {
         assert_eq!((error.kind(), error.seq()), (ErrorKind::Corrupt, Some(first)), "{error}");
         assert!(error.file().is_some(), "{error}");
     }
+}
+
+/// Another program went on with a log of ours: more segments than one of us leaves unsealed. They are
+/// adopted, or refused, as if the whole log were that program's.
+#[test]
+fn another_program_went_on() {
+    let made = closed();
+    let mut entries = made.entries.clone();
+    let disk = made.disk.fork();
+    for ordinal in 3..9 {
+        let mut bytes = Vec::new();
+        for _ in 0..4 {
+            let seq = entries.len() as u64 + 1;
+            bytes.extend(record::plain(seq, &payload(seq)));
+            entries.push((seq, payload(seq)));
+        }
+        disk.write_file(wal(ordinal), &bytes).unwrap();
+    }
+    holds(&disk.fork(), &entries);
+    let last = disk.read_file(wal(8)).unwrap();
+    let all = places(&last);
+
+    // The last one torn in its last record.
+    let torn = with(&disk, &wal(8), &last[..last.len() - 3]);
+    let log = open(&torn).unwrap();
+    assert_eq!(log.recovery().cut.unwrap().offset, all[3].at as u64);
+    goes_on(log, &torn, below(&entries, all[3].seq));
+
+    // Damaged before sound records, there or in any other; or a segment missing, or one too short.
+    let error = refused(&flip(&disk, &wal(8), all[1].at * 8 + 200), ErrorKind::Corrupt);
+    damage_at(Some(&error), &wal(8), all[1].at, all[1].seq);
+    for ordinal in 3..8 {
+        let error = refused(&flip(&disk, &wal(ordinal), 200), ErrorKind::Corrupt);
+        assert_eq!(error.file(), Some(wal(ordinal).as_path()), "{error}");
+        let missing = disk.fork();
+        missing.remove_file(wal(ordinal)).unwrap();
+        let error = refused(&missing, ErrorKind::Corrupt);
+        assert!(error.seq().is_some() && error.last_seq().is_some(), "{ordinal}: {error}");
+    }
+    let ours = disk.read_file(wal(2)).unwrap();
+    let error = refused(&with(&disk, &wal(2), &ours[..ours.len() - 1]), ErrorKind::Corrupt);
+    assert_eq!(error.file(), Some(wal(2).as_path()), "{error}");
 }

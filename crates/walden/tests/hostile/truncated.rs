@@ -15,11 +15,12 @@ fn the_last_segment_of_a_closed_log() {
     let places = places(&bytes);
     for len in 0..bytes.len() {
         let disk = with(&made.disk, &wal(2), &bytes[..len]);
+        let stay = places.iter().rfind(|place| place.end <= len);
+        let (end, next) = stay.map_or((0, places[0].seq), |place| (place.end, place.next));
         let error = refused(&disk, ErrorKind::Corrupt);
-        // What is left of the segment is looked at, so as to name all that is missing behind it.
-        let whole = places.iter().filter(|place| place.end <= len).next_back();
-        let (end, next) = whole.map_or((0, places[0].seq), |place| (place.end, place.next));
         damage_at(Some(&error), &wal(2), end, next);
+        let last = made.entries.len() as u64;
+        assert_eq!(error.last_seq().unwrap_or(next), last, "{len} bytes: {error}");
         // A reader gives what is there, then says where something is missing.
         let (found, error) = drain(reader(&disk).unwrap().range(..).unwrap());
         assert!(found == below(&made.entries, next), "{len} bytes: {:?}", found.last());
@@ -74,7 +75,7 @@ fn the_last_segment_of_a_go_log() {
     let places = places(&bytes);
     for len in 0..=bytes.len() {
         let disk = with(&made.disk, &wal(2), &bytes[..len]);
-        let stay = places.iter().filter(|place| place.end <= len).next_back();
+        let stay = places.iter().rfind(|place| place.end <= len);
         let (end, next) = stay.map_or((0, places[0].seq), |place| (place.end, place.next));
         let expected = below(&made.entries, next);
         let (found, error) = drain(reader(&disk).unwrap().range(..).unwrap());
@@ -107,7 +108,7 @@ fn sealed_segments() {
         for len in 0..bytes.len() {
             let disk = with(&made.disk, &wal(ordinal), &bytes[..len]);
             let log = open(&disk).unwrap();
-            let stay = places.iter().filter(|place| place.end <= len).next_back();
+            let stay = places.iter().rfind(|place| place.end <= len);
             let next = stay.map_or(places[0].seq, |place| place.next);
             for entries in [log.range(..).unwrap(), reader(&disk).unwrap().range(..).unwrap()] {
                 let (found, error) = drain(entries);
