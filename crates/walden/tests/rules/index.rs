@@ -1,5 +1,4 @@
 //! Section 8: "`.idx`, one a segment: a pure cache … any disagreement means discard and rebuild".
-#![expect(clippy::print_stderr, reason = "a failure prints its seed")]
 
 use std::time::Duration;
 
