@@ -398,7 +398,8 @@ impl Log {
 }
 
 /// When each segment's last entry was appended, oldest segment first. A clock that jumped must neither block nor
-/// hurry: a time to come is no time, and is taken from the segment behind; times never go down along the log.
+/// hurry: a time to come is no time, and is taken from the segment behind. One that is too early needs nothing:
+/// its segment goes no sooner than those before it.
 fn last_times(snapshot: &Snapshot, now: u64) -> Vec<u64> {
     let mut times: Vec<u64> = Vec::with_capacity(snapshot.segments.len());
     let mut behind = now;
@@ -409,11 +410,6 @@ fn last_times(snapshot: &Snapshot, now: u64) -> Vec<u64> {
         times.push(behind);
     }
     times.reverse();
-    let mut before = 0;
-    for last in &mut times {
-        before = before.max(*last);
-        *last = before;
-    }
     times
 }
 

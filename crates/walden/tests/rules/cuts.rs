@@ -262,6 +262,23 @@ fn a_next_left_over_is_never_used() {
     }
 }
 
+/// The same where what it holds would fit: after a crash it would go on behind the entries that were appended.
+#[test]
+fn a_next_that_would_fit_is_never_used() {
+    for last in 13..=15 {
+        let lab = plain();
+        let wal = lab.open();
+        Lab::append(&wal, 10..=10);
+        let ghosts: Vec<u8> = (13..=15).flat_map(|seq| record(seq, &[0xa5; 52])).collect();
+        lab.write("segment-0004.next", &ghosts);
+        Lab::append(&wal, 11..=last);
+        assert_eq!(wal.segments().unwrap().last().unwrap().ordinal, 4);
+        std::mem::forget(wal);
+        assert_eq!(entries(&lab.kill().open()), (1, payloads(1..=last)));
+        assert_eq!(entries(&lab.power_cut().open()), (1, payloads(1..=last)));
+    }
+}
+
 /// Section 7: "`LogReader` … treats a cut in progress as done".
 #[test]
 fn a_read_only_reader_takes_a_cut_in_progress_as_done() {

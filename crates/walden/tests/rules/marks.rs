@@ -160,6 +160,74 @@ fn a_power_cut_leaves_a_whole_mark() {
     }
 }
 
+/// Section 6: "Open segments that lie wholly before the mark are read once: sound records, then only zeros, then the next
+/// file's expected seq id; anything else is damage."
+#[test]
+fn damage_in_an_older_open_segment_before_the_mark_is_not_torn() {
+    let lab = Lab::new(SyncStrategy::OsCache, 250);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=8);
+    wal.sync().unwrap();
+    assert_eq!(wal.stats().open_segments, 3);
+    let spoil: [fn(&mut Vec<u8>); 5] = [
+        |bytes| bytes[100] ^= 1,
+        |bytes| bytes[160..].fill(0),
+        |bytes| bytes.truncate(160),
+        |bytes| bytes[245] = 1,
+        |bytes| bytes.clear(),
+    ];
+    for name in ["segment-0000.wal", "segment-0001.wal"] {
+        for (at, spoil) in spoil.iter().enumerate() {
+            let lab = lab.kill();
+            let mut bytes = lab.read(name);
+            spoil(&mut bytes);
+            lab.write(name, &bytes);
+            let error = lab.try_open().map(|wal| entries(&wal).1.len()).expect_err("damage");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{name}, {at}: {error}");
+            assert_eq!(lab.read(name), bytes, "nothing was cut");
+        }
+    }
+    assert_whole_of(&lab.kill(), 8);
+}
+
+fn assert_whole_of(lab: &Lab, last: u64) {
+    let wal = lab.open();
+    assert_eq!(entries(&wal), (1, payloads(1..=last)));
+    assert_goes_on(lab, wal);
+}
+
+/// Section 5: "sync one manifest with the new epoch, the active ordinal and base mark = end of the log": with both marks
+/// gone, what opening had reported still is told from a torn tail.
+#[test]
+fn the_base_mark_serves_where_both_marks_are_gone() {
+    let lab = Lab::new(SyncStrategy::Always, 1 << 20);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=4);
+    wal.close().unwrap();
+    drop(wal);
+    let wal = lab.open();
+    Lab::append(&wal, 5..=7);
+    let lab = lab.kill();
+    let mut bytes = ManifestBytes::of(&lab);
+    bytes.tear_slot(0);
+    bytes.tear_slot(1);
+    bytes.put(&lab);
+    let whole = lab.read("segment-0000.wal");
+    lab.write("segment-0000.wal", &whole[..300]);
+    let error = lab.try_open().map(|wal| entries(&wal).1.len()).expect_err("damage");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    lab.write("segment-0000.wal", &whole[..390]);
+    assert_whole_of(&lab, 4);
+    // Behind it nothing is guessed by what lies further behind.
+    let torn = lab.with(lab.disk.fork());
+    bytes.put(&torn);
+    let mut spoiled = whole;
+    spoiled[450] ^= 1;
+    torn.write("segment-0000.wal", &spoiled);
+    torn.names(".wal").iter().skip(1).for_each(|name| torn.remove(name));
+    assert_whole_of(&torn, 5);
+}
+
 /// Section 6: with a mark, a bad record before it is damage and changes nothing, where behind it it is torn.
 #[test]
 fn what_the_mark_says_was_durable_is_damage_not_torn() {
