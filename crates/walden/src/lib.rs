@@ -153,3 +153,8 @@ pub use segments::SegmentInfo;
 pub use stats::Stats;
 pub use wal::Wal;
 pub use write::ticket::Ticket;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeExamples;
