@@ -1,5 +1,7 @@
 //! The walk over all segments of a survey, in order.
 
+mod finish;
+
 use super::segment::{Borders, IndexState, Piece, Resume, Run, index_of};
 use super::{Kind, Known, Spot, Survey, zone};
 use crate::error::{Error, Result};
@@ -517,105 +519,6 @@ impl<'a> Walk<'a> {
             self.push(spot);
             self.expected = Some(zone.next_seq.max(expected));
             piece.next_seq = zone.next_seq.max(expected);
-        }
-    }
-
-    /// What can be told only when all was read.
-    fn finish(&mut self, manifest: Option<&Manifest>) {
-        let first = self.out.first_seq.max(1);
-        let mut next = self.expected.unwrap_or(first);
-        let durable = manifest.map_or(0, |m| {
-            let zone = self.out.zone.map_or(0, |zone| zone.next_seq);
-            m.lowest_next.max(m.open_seq).max(zone)
-        });
-        if let Some(spot) = self.pending.and_then(|at| self.out.spots.get_mut(at)) {
-            if durable > spot.expected {
-                spot.last = Some(durable - 1);
-                spot.kind = Kind::Damage;
-            } else if self.out.zone.is_some() {
-                spot.last = Some(spot.expected.saturating_sub(1));
-            }
-        } else if next < durable {
-            let ordinal = self.out.pieces.last().map_or(0, |piece| piece.from.ordinal);
-            let mut spot = self.gap(ordinal + 1, next, durable);
-            let gone = manifest.filter(|m| !self.out.folder.segments.contains(&m.active));
-            if let Some(active) = gone.map(|manifest| manifest.active) {
-                (spot.path, spot.ordinal) = (self.target.names.wal(active), active);
-                (spot.kind, spot.what) = (Kind::Damage, ACTIVE_MISSING.into());
-            } else if let Some(piece) = self.out.pieces.last() {
-                (spot.path, spot.offset) = (piece.from.path.clone(), piece.end);
-                spot.ordinal = ordinal;
-                spot.kind = Kind::Damage;
-                spot.what = "entries that were durable are missing at the end of the log".into();
-            }
-            self.push(spot);
-        }
-        next = next.max(durable);
-        self.out.next_seq = next;
-        self.out.first_seq = first;
-        if let Some(manifest) = manifest {
-            self.check_names(manifest);
-        }
-        self.accept_losses();
-        self.count_behind();
-    }
-
-    fn check_names(&mut self, manifest: &Manifest) {
-        let sealed = self.out.pieces.iter().filter(|piece| piece.sealed).count();
-        let sealed = crate::num::size(sealed);
-        if sealed != manifest.sealed_count && self.out.is_whole() {
-            let what = format!(
-                "{sealed} complete segments are there, and the manifest counts {}; no entry is missing",
-                manifest.sealed_count
-            );
-            let path = self.target.names.manifest();
-            self.push(Spot::blank(Kind::Count, path, self.out.next_seq, what));
-        }
-        let active = manifest.active;
-        if !self.out.folder.segments.contains(&active) && manifest.cut.is_none() {
-            let path = self.target.names.wal(active);
-            let what = ACTIVE_MISSING;
-            let told =
-                self.out.spots.iter().any(|spot| spot.ordinal == active && spot.path == path);
-            if !told {
-                let spot = Spot::blank(Kind::Damage, path, self.out.next_seq, what);
-                self.push(Spot { ordinal: active, ..spot });
-            }
-        }
-    }
-
-    /// What was accepted before is no damage any more.
-    fn accept_losses(&mut self) {
-        let Some(manifest) = self.out.known.manifest() else { return };
-        let losses = manifest.losses.clone();
-        for spot in &mut self.out.spots {
-            let Some((first, last)) = spot.lost() else { continue };
-            if last < manifest.first_seq {
-                spot.kind = Kind::Note;
-                spot.what = format!("before the first entry: {}", spot.what);
-            }
-            if losses.iter().any(|(from, to)| *from <= first && last <= *to) {
-                spot.kind = Kind::Note;
-                spot.what = format!("given up: {}", spot.what);
-            }
-        }
-    }
-
-    fn count_behind(&mut self) {
-        for spot in &mut self.out.spots {
-            let mut in_file = spot.candidates;
-            let mut in_log = 0;
-            for piece in &self.out.pieces {
-                for run in &piece.runs {
-                    if piece.from.path == spot.path && run.from >= spot.offset {
-                        in_file += run.records;
-                    } else if piece.from.ordinal > spot.ordinal {
-                        in_log += run.records;
-                    }
-                }
-            }
-            spot.behind_in_file = in_file;
-            spot.behind_in_log = in_log + in_file;
         }
     }
 }
