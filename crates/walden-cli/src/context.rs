@@ -47,6 +47,14 @@ impl Context {
         Ok(self.known_prefix(dir)?.unwrap_or_else(|| NEW_PREFIX.to_owned()))
     }
 
+    /// As [`prefix`](Self::prefix), for a log of which so much may be missing that no file names it.
+    ///
+    /// # Errors
+    /// As [`prefix`](Self::prefix), but for a missing log.
+    pub(crate) fn prefix_at_rest(&self, dir: &Path) -> Result<String, Failure> {
+        Ok(self.known_prefix(dir)?.unwrap_or_else(|| NEW_PREFIX.to_owned()))
+    }
+
     fn known_prefix(&self, dir: &Path) -> Result<Option<String>, Failure> {
         if let Some(prefix) = &self.global.prefix {
             return Ok(Some(prefix.clone()));

@@ -1,13 +1,20 @@
 //! The commands, one file each.
 
+mod adopt;
 mod append;
 mod cat;
+mod copy;
 mod demo;
 mod get;
+mod inspect;
+mod offline;
 mod plan;
+mod repair;
 mod retain;
+mod salvage;
 mod tail;
 mod truncate;
+mod verify;
 
 use clap::Subcommand;
 
@@ -22,6 +29,12 @@ pub(crate) enum Command {
     Get(get::Get),
     Truncate(truncate::Truncate),
     Retain(retain::Retain),
+    Inspect(inspect::Inspect),
+    Verify(verify::Verify),
+    Repair(repair::Repair),
+    Salvage(salvage::Salvage),
+    Copy(copy::Copy),
+    Adopt(adopt::Adopt),
     Demo(demo::Demo),
     #[command(hide = true)]
     DemoWriter(demo::writer::DemoWriter),
@@ -38,6 +51,12 @@ impl Command {
             Self::Get(command) => command.run(context),
             Self::Truncate(command) => command.run(context),
             Self::Retain(command) => command.run(context),
+            Self::Inspect(command) => command.run(context),
+            Self::Verify(command) => command.run(context),
+            Self::Repair(command) => command.run(context),
+            Self::Salvage(command) => command.run(context),
+            Self::Copy(command) => command.run(context),
+            Self::Adopt(command) => command.run(context),
             Self::Demo(command) => command.run(context),
             Self::DemoWriter(command) => command.run(),
         }

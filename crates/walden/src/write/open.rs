@@ -91,6 +91,12 @@ impl OpenSegment {
         self.bytes_before + end.saturating_sub(self.begin)
     }
 
+    /// Whether the log has moved on from this segment, and all of it is durable.
+    pub(crate) fn is_wholly_synced(&self) -> bool {
+        let complete = *self.complete.lock();
+        complete.is_some_and(|extent| extent.end <= self.synced())
+    }
+
     pub(crate) fn synced(&self) -> u64 {
         self.synced.load(Ordering::Acquire)
     }

@@ -1,0 +1,141 @@
+//! Interleavings that matter, made to happen: a storage that does something in the middle of a call.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use walden::storage::{Access, DirEntry, File, Storage};
+use walden::{Config, Maintenance, SyncStrategy, Wal};
+use walden_sim::{SimClock, SimDisk};
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// What happens in the middle of the next write, and of the next sync after that.
+#[derive(Default)]
+struct Hooks {
+    write: Option<Hook>,
+    sync: Option<Hook>,
+}
+
+#[derive(Clone)]
+struct Hooked {
+    disk: SimDisk,
+    hooks: Arc<Mutex<Hooks>>,
+}
+
+impl std::fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooked")
+    }
+}
+
+#[derive(Debug)]
+struct HookedFile(Arc<dyn File>, Hooked);
+
+impl Hooked {
+    fn wrap(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(HookedFile(file, self.clone()))
+    }
+
+    fn fire(&self, which: impl FnOnce(&mut Hooks) -> &mut Option<Hook>) {
+        let hook = which(&mut self.hooks.lock().unwrap()).take();
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+}
+
+impl Storage for Hooked {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        Ok(self.wrap(self.disk.open(path, access)?))
+    }
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(self.wrap(self.disk.create(path)?))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.disk.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.disk.lock(path)
+    }
+}
+
+impl File for HookedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.1.fire(|hooks| &mut hooks.write);
+        self.0.write_at(buf, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        let result = self.0.sync_data();
+        self.1.fire(|hooks| &mut hooks.sync);
+        result
+    }
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.0.allocate(offset, len)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.0.modified()
+    }
+}
+
+/// A leader writes record 1. Before it looks at the list of segments, records 2 (same segment) and 3 (the next one) are
+/// appended; while it syncs the first segment, both are written. It may sync the second segment, but record 3
+/// is not durable before record 2 is (invariant 5).
+#[test]
+fn records_that_come_during_a_round_wait_for_those_before_them() {
+    let hooked = Hooked { disk: SimDisk::new(), hooks: Arc::default() };
+    let clock = SimClock::new(1);
+    let config = Config::background()
+        .sync_strategy(SyncStrategy::Background)
+        .segment_size(100)
+        .maintenance(Maintenance::Manual);
+    let open = |storage: Arc<dyn Storage>| {
+        Wal::open_with("/log", config.clone(), storage, Arc::new(clock.clone())).unwrap()
+    };
+    let wal = open(Arc::new(hooked.clone()));
+    wal.tick().unwrap();
+    wal.append([1; 20]).unwrap();
+    let (in_write, in_sync) = (wal.clone(), wal.clone());
+    *hooked.hooks.lock().unwrap() = Hooks {
+        write: Some(Box::new(move || {
+            in_write.append([2; 20]).unwrap();
+            in_write.append([3; 20]).unwrap();
+        })),
+        sync: Some(Box::new(move || in_sync.flush().unwrap())),
+    };
+    wal.sync().unwrap();
+    assert_eq!(wal.next_seq(), 4, "both hooks ran");
+    let told = wal.durable_seq();
+    assert!(told >= 1);
+    let image = hooked.disk.crash_losing_all();
+    let found = open(Arc::new(image));
+    assert!(found.next_seq() > told, "{told} was durable, {} is the end", found.next_seq());
+    wal.sync().unwrap();
+    assert_eq!(wal.durable_seq(), 3);
+}
