@@ -1,11 +1,7 @@
 //! Three in the morning: a log is damaged and its service is down. Each story is played by the commands that
 //! the messages print, taken from them as they stand, and by nothing else.
 #![cfg(unix)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail the test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -167,8 +163,9 @@ fn a_flipped_bit_in_a_sealed_segment() {
     let plan = the_plan(&log);
     choose(&plan, "--accept-loss");
     let reader = LogReader::open(&log).unwrap();
-    let lost: Vec<u64> =
-        (1..=60).filter(|seq| reader.get(*seq).is_err_and(|e| e.kind() == ErrorKind::Lost)).collect();
+    let lost: Vec<u64> = (1..=60)
+        .filter(|seq| reader.get(*seq).is_err_and(|e| e.kind() == ErrorKind::Lost))
+        .collect();
     assert_eq!(lost.len(), 1, "{lost:?} of {plan}");
     serves(&log, (1..=60).filter(|seq| !lost.contains(seq)));
 }

@@ -97,9 +97,11 @@ pub(crate) fn read(file: &dyn File, path: &std::path::Path) -> Result<Found> {
     let slot = |bytes: Option<&[u8]>| bytes.and_then(|b| b.get(..MARK_LEN)).and_then(Mark::decode);
     let marks = [slot(blocks.next()), slot(blocks.next())];
     let manifest = best.ok_or_else(|| {
-        Error::corrupt("no copy of the manifest is sound").path(path).advice(
-            "nothing was changed; `walden repair` shows how to rebuild it from the segments",
-        )
+        let dir = path.parent().unwrap_or(std::path::Path::new("."));
+        Error::corrupt("no copy of the manifest is sound").path(path).advice(format!(
+            "nothing was changed; to see how to rebuild it from the segments, run: walden repair {}",
+            crate::error::shell_word(dir)
+        ))
     })?;
     Ok(Found { manifest, marks })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shell_word};
 use crate::record::{Fault, Header};
 use crate::segment::Segment;
 
@@ -91,19 +91,21 @@ pub(super) fn restless() -> Error {
 
 /// Advice to look at the folder that `path` lies in.
 pub(super) fn verify(path: &Path) -> String {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    format!("run `walden verify {}`", quoted(dir.unwrap_or(Path::new("."))))
+    format!("run: walden verify {}", folder(path))
 }
 
-/// A path as a shell's argument.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+/// Advice for a log without a manifest that it had.
+pub(super) fn rebuild(path: &Path) -> String {
+    format!(
+        "nothing was changed; to see how to rebuild it from the segments, run: walden repair {}",
+        folder(path)
+    )
+}
+
+/// The folder that `path` lies in, as a word of a command.
+fn folder(path: &Path) -> String {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    shell_word(dir.unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]
@@ -112,8 +114,8 @@ mod tests {
 
     #[test]
     fn advice_can_be_pasted_into_a_shell() {
-        assert_eq!(verify(Path::new("log/a-0000.wal")), "run `walden verify log`");
-        assert_eq!(verify(Path::new("a-0000.wal")), "run `walden verify .`");
-        assert_eq!(verify(Path::new("my log's/a.wal")), r"run `walden verify 'my log'\''s'`");
+        assert_eq!(verify(Path::new("log/a-0000.wal")), "run: walden verify log");
+        assert_eq!(verify(Path::new("a-0000.wal")), "run: walden verify .");
+        assert_eq!(verify(Path::new("my log's/a.wal")), r"run: walden verify 'my log'\''s'");
     }
 }

@@ -124,9 +124,9 @@ impl Foreign {
             if manifest::find(&*self.storage, &self.names)?.is_some() {
                 return Ok(false);
             }
-            Err(Error::corrupt(what).path(&self.names.manifest()).advice(
-                "nothing was changed; `walden repair` shows how to rebuild it from the segments",
-            ))
+            let manifest = self.names.manifest();
+            let advice = fault::rebuild(&manifest);
+            Err(Error::corrupt(what).path(&manifest).advice(advice))
         };
         if work.manifest.is_some() {
             return gone("the manifest is gone");
@@ -159,9 +159,11 @@ impl Foreign {
         if !still {
             return Ok(false);
         }
+        let manifest = self.names.manifest();
+        let advice = format!("was it restored from a copy? {}", fault::verify(&manifest));
         Err(Error::corrupt("the manifest is older than the log beside it")
-            .path(&self.names.manifest())
-            .advice("was it restored from a copy? nothing was changed; see `walden repair`"))
+            .path(&manifest)
+            .advice(advice))
     }
 
     /// The first seq id that was cut since the last look, among those that were given to readers.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind as Io;
 
+use super::fault;
 use super::tail::{self, Stop, Tail};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Found, Manifest, Place};
@@ -222,9 +223,12 @@ impl Survey {
     fn pass_damage(&mut self, place: &Place) -> Result<()> {
         let last = self.segments.get(&place.ordinal);
         let Some(last) = last.filter(|_| place.ordinal >= self.tail.ordinal) else {
+            let path = self.names.wal(place.ordinal);
+            let advice =
+                format!("was the folder copied while it was written to? {}", fault::verify(&path));
             return Err(Error::corrupt("the manifest names a segment that is missing")
-                .path(&self.names.wal(place.ordinal))
-                .advice("was the folder copied while the log was written to? use `walden copy`"));
+                .path(&path)
+                .advice(advice));
         };
         for (ordinal, segment) in self.segments.range(self.tail.ordinal..place.ordinal) {
             let len = tail::length(&*segment.opened()?.file, segment)?;

@@ -1,5 +1,6 @@
 //! Where a log ends that is only read: its last records are looked at one by one.
 
+use super::fault;
 use super::time::file_time;
 use crate::error::{Error, Result};
 use crate::recover::scan::later_record;
@@ -84,7 +85,7 @@ fn no_manifest(segment: &Segment) -> Error {
         "the manifest is missing: this log has a record that is never written without one",
     )
     .path(&segment.path)
-    .advice("nothing was changed; `walden repair` shows how to rebuild it from the segments")
+    .advice(fault::rebuild(&segment.path))
 }
 
 /// Whether a segment begins with the record `seq`.
