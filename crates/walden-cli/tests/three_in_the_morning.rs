@@ -1,7 +1,12 @@
 //! Three in the morning: a log is damaged and its service is down. Each story is played by the commands that
 //! the messages print, taken from them as they stand, and by nothing else.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

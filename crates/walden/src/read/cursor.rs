@@ -91,24 +91,6 @@ impl Cursor {
         Err(fault::unsound(segment, offset, named, fault, header))
     }
 
-    /// Reads the record that ends at `end` and holds it if it has entry `last` as its last one; false if
-    /// the footer there leads to no record.
-    pub(super) fn take_before(&mut self, end: u64, last: u64) -> Result<bool> {
-        let segment = &self.segment;
-        let (offset, step) = self
-            .source
-            .record_before(end)
-            .map_err(|error| Error::io("read", &segment.path, error))?;
-        let Step::Record(record) = step else { return Ok(false) };
-        if record.next_seq() != last.saturating_add(1) {
-            let found = record.next_seq().saturating_sub(1);
-            return Err(fault::misplaced(segment, offset, last, found));
-        }
-        let (header, count) = (record.header, record.count);
-        self.held = Some(Held { offset, header, count, fill: self.source.fills() });
-        Ok(true)
-    }
-
     /// Whether the record at hand still is the one that was proved, and has the entry.
     pub(super) fn has(&self, seq: u64) -> bool {
         self.held.is_some_and(|held| held.contains(seq) && held.fill == self.source.fills())

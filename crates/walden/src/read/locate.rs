@@ -114,6 +114,7 @@ impl Walk {
             if held.next_seq() > target {
                 return Ok(());
             }
+            self.remember(held);
             self.step_on(held.end(), held.next_seq())?;
         }
         Err(fault::restless())

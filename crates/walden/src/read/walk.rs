@@ -7,6 +7,8 @@
 //!
 //! After an error the position is where it was, so that the same call gives the same answer.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::cursor::{Cursor, Held};
@@ -16,6 +18,9 @@ use crate::segment::Segment;
 use crate::snapshot::{Snapshot, View};
 use crate::sync::Arc;
 use crate::watermark::{Level, truncated};
+
+/// How many passed records are remembered, for reading backwards where there is no index.
+const TRAIL: usize = 4096;
 
 /// How often a step is tried again because the log changed meanwhile.
 const RETRIES: u32 = 64;
@@ -33,6 +38,8 @@ pub(crate) struct Walk {
     end: u64,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) cursor: Option<Cursor>,
+    /// Records of the current segment that were passed on the way to one wanted: offset and seq id, in order.
+    trail: VecDeque<(u64, u64)>,
     /// The window after which a foreign log was last asked what happened.
     asked: u64,
     /// Why the last try failed, while there is another.
@@ -45,7 +52,18 @@ impl Walk {
         let era = view.era();
         let snapshot = view.snapshot();
         let level = Level::Written;
-        Self { view, level, position, era, end: 0, snapshot, cursor: None, asked: 0, failed: None }
+        Self {
+            view,
+            level,
+            position,
+            era,
+            end: 0,
+            snapshot,
+            cursor: None,
+            trail: VecDeque::new(),
+            asked: 0,
+            failed: None,
+        }
     }
 
     pub(crate) fn view(&self) -> &Arc<dyn View> {
@@ -291,32 +309,34 @@ impl Walk {
         }
     }
 
-    /// Holds the record that ends at `end` of the current segment, or the last one before it.
-    fn step_back(&mut self, mut end: u64, target: u64) -> Result<()> {
-        while end == 0 {
-            let Some(cursor) = &self.cursor else { return Err(fault::restless()) };
-            let ordinal = cursor.segment.ordinal;
-            self.snapshot = self.view.snapshot();
-            let segments = &self.snapshot.segments;
-            let at = segments.partition_point(|segment| segment.ordinal < ordinal);
-            let Some(segment) = at.checked_sub(1).and_then(|at| segments.get(at)) else {
-                let what = "the log begins after an entry that it has";
-                return Err(fault::damage(&cursor.segment, 0, target, what));
-            };
-            let segment = Arc::clone(segment);
-            self.enter(segment)?;
-            end = self.cursor.as_ref().map_or(Ok(0), |cursor| cursor.segment.end())?;
-        }
-        let Some(cursor) = &mut self.cursor else { return Err(fault::restless()) };
-        if cursor.take_before(end, target)? {
+    /// Holds the record with entry `target`, which ends at `end` of the current segment, or is the last one before
+    /// it.
+    ///
+    /// Footers are not followed: one flipped bit can make one lead to a record that a payload embeds. What
+    /// stands before is learnt by walking forward, from a place that the index proves, and remembered.
+    fn step_back(&mut self, end: u64, target: u64) -> Result<()> {
+        if end > 0
+            && let Some((offset, seq)) = self.trail.pop_back()
+            && let Some(held) = self.take(offset, Some(seq))?
+            && held.end() == end
+            && held.contains(target)
+        {
             return Ok(());
         }
-        // A footer that leads nowhere: the entry may be proved all the same, coming from the front.
         self.locate(target)
+    }
+
+    /// Remembers the record at hand, which is about to be passed.
+    pub(super) fn remember(&mut self, held: Held) {
+        if self.trail.len() >= TRAIL {
+            self.trail.pop_front();
+        }
+        self.trail.push_back((held.offset, held.seq()));
     }
 
     /// Goes to the beginning of another segment.
     pub(super) fn enter(&mut self, segment: Arc<Segment>) -> Result<()> {
+        self.trail.clear();
         match &mut self.cursor {
             Some(cursor) => cursor.enter(segment),
             None => {
