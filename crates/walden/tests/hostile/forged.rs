@@ -152,3 +152,23 @@ fn inside_sound_records() {
     drop(log);
     holds(&disk, &expected);
 }
+
+/// One flipped bit in a footer may lead backward into the payload, to a record whose footer it is.
+#[test]
+fn a_flipped_footer_that_leads_to_a_forged_record() {
+    let disk = walden_sim::SimDisk::new();
+    let log = open(&disk).unwrap();
+    let mut forged = plain(2, &[b'F'; 64]);
+    forged.truncate(20 + 64);
+    let carrier = [&[0x11; 12][..], &forged].concat();
+    assert_eq!(carrier.len(), 96);
+    log.append(b"one").unwrap();
+    log.append(&carrier).unwrap();
+    log.append(b"three").unwrap();
+    log.close().unwrap();
+    drop(log);
+    let place = places(&disk.read_file(wal(0)).unwrap())[1];
+    let disk = crate::logs::flip(&disk, &wal(0), (place.end - 1) * 8 + 5);
+    let log = open(&disk).unwrap();
+    assert!(whole(&log)[1].1 == carrier);
+}
