@@ -29,7 +29,7 @@ impl OsStorage {
 }
 
 fn os_file(file: fs::File) -> Arc<dyn File> {
-    Arc::new(OsFile(file))
+    Arc::new(OsFile { file, locked: false })
 }
 
 impl Storage for OsStorage {
@@ -94,7 +94,7 @@ impl Storage for OsStorage {
             .truncate(false)
             .open(path)?;
         file.try_lock().map_err(io::Error::from)?;
-        Ok(os_file(file))
+        Ok(Arc::new(OsFile { file, locked: true }))
     }
 
     #[cfg(unix)]
@@ -105,36 +105,49 @@ impl Storage for OsStorage {
 }
 
 #[derive(Debug)]
-struct OsFile(fs::File);
+struct OsFile {
+    file: fs::File,
+    locked: bool,
+}
+
+impl Drop for OsFile {
+    fn drop(&mut self) {
+        if self.locked {
+            // Closing is not enough: a child process that is just being started holds the descriptor, and with it
+            // the lock, until it runs its own program.
+            drop(self.file.unlock());
+        }
+    }
+}
 
 impl File for OsFile {
     #[cfg(unix)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&self.0, buf, offset)
+        std::os::unix::fs::FileExt::read_at(&self.file, buf, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_read(&self.0, buf, offset)
+        std::os::windows::fs::FileExt::seek_read(&self.file, buf, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(&self.0, buf, offset)
+        std::os::unix::fs::FileExt::write_at(&self.file, buf, offset)
     }
 
     #[cfg(windows)]
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_write(&self.0, buf, offset)
+        std::os::windows::fs::FileExt::seek_write(&self.file, buf, offset)
     }
 
     // std's calls do a full flush of the device on macOS, where plain fsync does not.
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
@@ -142,7 +155,7 @@ impl File for OsFile {
         use rustix::io::Errno;
         loop {
             return match rustix::fs::fallocate(
-                &self.0,
+                &self.file,
                 rustix::fs::FallocateFlags::empty(),
                 offset,
                 len,
@@ -164,14 +177,14 @@ impl File for OsFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn modified(&self) -> io::Result<SystemTime> {
-        self.0.metadata()?.modified()
+        self.file.metadata()?.modified()
     }
 }

@@ -7,9 +7,9 @@ use crate::logs::{
 };
 use crate::record::{Place, places};
 
-/// Reading forward gives what lies before the damaged record and then where it is. Reading backward begins
-/// with walking to the last entry from the nearest entry of the index: where the damage is in the same
-/// segment that is as far as it comes; else it gives what lies behind, and then the same.
+/// Reading forward gives what lies before the damaged record and then where it is. Reading backward gives
+/// what lies behind it in later segments, and then the same: an entry is reached by walking to it from the
+/// nearest entry of the index before it, never by a footer, and here the damage stands in between.
 fn found_by_reading(made: &Made, ordinal: u64, place: Place, bit: usize) {
     let path = wal(ordinal);
     let disk = flip(&made.disk, &path, bit);
@@ -20,7 +20,10 @@ fn found_by_reading(made: &Made, ordinal: u64, place: Place, bit: usize) {
         assert!(found == below(&made.entries, place.seq), "bit {bit}: {:?}", found.last());
         damage_at(error.as_ref(), &path, place.at, place.seq);
     }
-    let from = if ordinal == 2 { u64::MAX } else { place.next };
+    let from = match ordinal {
+        2 => u64::MAX,
+        _ => places(&made.disk.read_file(wal(ordinal + 1)).unwrap())[0].seq,
+    };
     let behind: Vec<_> = made.entries.iter().filter(|(seq, _)| *seq >= from).collect();
     for entries in [log.range(..).unwrap(), other.range(..).unwrap()] {
         let (found, error) = drain(entries.rev());
