@@ -73,7 +73,8 @@ impl Walk {
             );
         };
         self.enter(Arc::clone(segment))?;
-        let found = self.take(0, None).map_err(|error| error.seq_at(target))?;
+        let first = snapshot.first_seq.min(target);
+        let found = self.take(0, None).map_err(|error| error.seq_at(first))?;
         let found = found.map_or(0, |held| held.seq());
         if found <= target {
             return self.walk_to(target);
