@@ -18,7 +18,11 @@ pub(super) fn first_since(view: &dyn View, time: SystemTime) -> u64 {
     let snapshot = view.snapshot();
     let segments: Vec<&Arc<Segment>> =
         snapshot.segments.iter().filter(|segment| !matches!(segment.end(), Ok(0))).collect();
-    let at = segments.partition_point(|segment| latest(segment, snapshot.log_id) < time);
+    // One after the other: a clock that jumped back between segments leaves times that do not rise.
+    let at = segments
+        .iter()
+        .position(|segment| latest(segment, snapshot.log_id) >= time)
+        .unwrap_or(segments.len());
     // What the index says of its last entries ends at the last number that it holds: so the one before may
     // have a tail that belongs here.
     let own = segments.get(at).and_then(|segment| behind(segment, snapshot.log_id, time));

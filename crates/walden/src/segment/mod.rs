@@ -247,7 +247,9 @@ impl Segment {
 
     /// Takes note of an append, under the append lock.
     pub(crate) fn note_append(&self, micros: u64) {
-        self.last_append.store(micros, Ordering::Relaxed);
+        // Within a segment times never go down, as in its index.
+        let last = self.last_append.load(Ordering::Relaxed).max(micros);
+        self.last_append.store(last, Ordering::Relaxed);
     }
 
     /// When the last entry was appended, if that was in this opening.

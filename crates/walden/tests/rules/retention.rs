@@ -201,3 +201,19 @@ fn while_the_clock_is_ahead_nothing_goes() {
     assert_eq!(wal.retain(&keep_for(5 * HOUR)).unwrap(), 1);
     assert_goes_on(&lab, wal);
 }
+
+/// `seek_time` promises never to land behind an entry appended at or after the time: also where the clock jumped back
+/// between segments, so that their times do not rise.
+#[test]
+fn seek_time_where_the_clock_jumped_back() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    let right = lab.clock.now();
+    lab.clock.set_now(right + 1000 * HOUR);
+    hourly(&lab, &wal, 1..=3);
+    lab.clock.set_now(right);
+    hourly(&lab, &wal, 4..=12);
+    let mut reader = wal.reader();
+    reader.seek_time(right + 500 * HOUR).unwrap();
+    assert_eq!(reader.position(), 1);
+}
