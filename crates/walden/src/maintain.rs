@@ -112,11 +112,34 @@ fn maintenance_loop(weak: &Weak<Log>) {
         if log.signal.flags.lock().stop {
             return;
         }
+        let mut round = Round { log: &log, ended: false };
         // A failure is latched and told to whoever waits; the next round finds it there.
         drop(log.maintain());
+        round.ended = true;
+        drop(round);
         if !log.idle() {
             return;
         }
+    }
+}
+
+/// A round of the log's thread. If a panic ends it, nobody makes room any more: the log has failed, and who
+/// waits must learn of it.
+struct Round<'a> {
+    log: &'a Log,
+    ended: bool,
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let cause = crate::Error::new(crate::ErrorKind::Io, "the log's own thread panicked");
+        self.log.latch.fail(&cause.path(self.log.names.dir()));
+        // The lock is taken so that nobody is between looking and waiting.
+        drop(self.log.appender.lock());
+        self.log.room.notify_all();
     }
 }
 

@@ -12,9 +12,10 @@ use walden_sim::{SimClock, SimDisk};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// What happens in the middle of the next write, and of the next sync after that.
+/// What happens in the middle of the next making of a file, the next write, and the next sync.
 #[derive(Default)]
 struct Hooks {
+    create: Option<Hook>,
     write: Option<Hook>,
     sync: Option<Hook>,
 }
@@ -52,6 +53,7 @@ impl Storage for Hooked {
         Ok(self.wrap(self.disk.open(path, access)?))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.fire(|hooks| &mut hooks.create);
         Ok(self.wrap(self.disk.create(path)?))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -123,6 +125,7 @@ fn records_that_come_during_a_round_wait_for_those_before_them() {
     wal.append([1; 20]).unwrap();
     let (in_write, in_sync) = (wal.clone(), wal.clone());
     *hooked.hooks.lock().unwrap() = Hooks {
+        create: None,
         write: Some(Box::new(move || {
             in_write.append([2; 20]).unwrap();
             in_write.append([3; 20]).unwrap();
@@ -138,4 +141,24 @@ fn records_that_come_during_a_round_wait_for_those_before_them() {
     assert!(found.next_seq() > told, "{told} was durable, {} is the end", found.next_seq());
     wal.sync().unwrap();
     assert_eq!(wal.durable_seq(), 3);
+}
+
+/// The log's own thread panics while it makes the next segment: an append that waits for it is told, and does not
+/// wait for ever.
+#[test]
+fn a_panic_of_the_logs_thread_is_told_to_who_waits() {
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let hooked = Hooked { disk: SimDisk::new(), hooks: Arc::default() };
+        let clock = Arc::new(SimClock::new(1));
+        let config = Config::os_cache().segment_size(100);
+        let wal = Wal::open_with("/log", config, Arc::new(hooked.clone()), clock).unwrap();
+        let panics: Hook = Box::new(|| std::panic::resume_unwind(Box::new("on purpose")));
+        // The next segment may be ready by now, the one after it is not.
+        hooked.hooks.lock().unwrap().create = Some(panics);
+        let refused = (0..8).find_map(|_| wal.append([1; 60]).err());
+        done.send(refused.map(|error| error.kind())).unwrap();
+    });
+    let kind = wait.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    assert_eq!(kind, Some(walden::ErrorKind::Poisoned));
 }
