@@ -1,5 +1,6 @@
 //! `walden inspect`: what a log consists of.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,13 +36,13 @@ pub(crate) struct Inspect {
     dir: Option<PathBuf>,
 
     /// Print offset, size and name of every field of the format
-    #[arg(long, conflicts_with = "dir")]
+    #[arg(long)]
     layout: bool,
 }
 
 impl Inspect {
     pub(crate) fn run(self, context: &Context) -> Result<Code, Failure> {
-        let Some(dir) = self.dir else {
+        let Some(dir) = self.dir.filter(|_| !self.layout) else {
             let layout = layout();
             context.out.result(&json!({ "layout": layout }), layout.trim_end())?;
             return Ok(Code::Fine);
@@ -203,6 +204,23 @@ fn place(place: PlaceInfo) -> String {
     format!("segment {} byte {} seq id {}", place.ordinal, place.offset, place.next_seq)
 }
 
+/// When the last entry was appended, in UTC; a `~` where only the file's own time is known.
+fn when(segment: &SegmentReport) -> String {
+    let mut text = if segment.times_from_file { "~".to_owned() } else { String::new() };
+    let Some(time) = segment.last_time else { return String::new() };
+    // Behind the year 9999, which only a strange clock writes, it cannot be put so.
+    match write!(text, "{}", humantime::format_rfc3339_seconds(time)) {
+        Ok(()) => text,
+        Err(_) => "behind the year 9999".to_owned(),
+    }
+}
+
+/// The newest epochs, each a line.
+fn epochs_text(manifest: &ManifestInfo) -> String {
+    let newest = manifest.epochs.iter().rev().take(5);
+    newest.map(|e| format!("\n  epoch {:032x} from seq id {}", e.id, e.first_seq)).collect()
+}
+
 fn manifest_text(manifest: &ManifestInfo) -> String {
     let mut text = format!(
         "log {:032x}, generation {}, {} epochs; {} sealed segments, {} is active",
@@ -212,6 +230,7 @@ fn manifest_text(manifest: &ManifestInfo) -> String {
         manifest.sealed_count,
         manifest.active
     );
+    text.push_str(&epochs_text(manifest));
     for mark in &manifest.marks {
         let believed = if mark.believed { "believed" } else { "not believed" };
         text.push_str(&format!("\n  mark {}: {} ({believed})", mark.counter, place(mark.place)));
@@ -256,12 +275,13 @@ fn segments_text(context: &Context, segments: &[SegmentReport]) -> String {
             size::count(segment.records),
             size::bytes(segment.bytes),
             size::bytes(segment.free),
+            when(segment),
             state.to_owned(),
             index(segment.index).to_owned(),
         ]
     };
     let rows = segments.iter().skip(more).map(row).collect();
-    let header = ["Segment", "Seq ids", "Records", "Size", "Free", "State", "Index"];
+    let header = ["Segment", "Seq ids", "Records", "Size", "Free", "Last append", "State", "Index"];
     let table = context.out.table(&header, rows);
     if more == 0 {
         table

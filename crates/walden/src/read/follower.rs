@@ -17,7 +17,7 @@ use crate::watermark::{Level, Parker, Wake};
 
 /// How long to wait before a log that cannot tell of news is asked again: at first, and at most.
 const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_millis(200);
 
 /// What happens in a log that is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Event {
 /// By threads ([`next_blocking`](Self::next_blocking), [`next_timeout`](Self::next_timeout)), without waiting
 /// ([`try_next`](Self::try_next)), or as a [`Stream`]. Waiting costs nothing while nothing is appended: the
 /// writer wakes those who wait. A log opened by [`LogReader`](crate::LogReader) has no such writer: it is
-/// asked again after 1 ms, then less and less often, down to every 50 ms.
+/// asked again after 1 ms, then less and less often, down to every 200 ms.
 ///
 /// The stream ends when the log is closed and all was given, and after an error. Polling it reads files, as
 /// reading does; over a `LogReader`, the first poll that finds nothing starts a thread for waking, which ends
