@@ -1,9 +1,10 @@
 //! The way past bytes that are no record: from a border that is proved, footer by footer back.
 //!
-//! What lies before a border is proved by it. The eight bytes before a true border are the footer of the
-//! true record there, and a record forged inside a payload would have to end on the same footer, thus have
-//! the same length, with less room before it. So nothing here can hand out a forged record, unlike a
-//! search forwards ([`search`](super::search)), which is only ever counted.
+//! The eight bytes before a true border are the footer of the true record there, and a record forged inside a
+//! payload would have to end on the same footer, thus have the same length, with less room before it. That
+//! holds as long as the footer is as it was written: no checksum covers it, and one flipped bit in it can lead to a
+//! record that the payload embeds and that ends there. So readers go this way only behind a loss that was
+//! accepted, where nothing before the border is left to walk forward from.
 
 use std::io;
 
