@@ -1,15 +1,17 @@
 //! The way past bytes that are no record: from a border that is proved, footer by footer back.
 //!
-//! The eight bytes before a true border are the footer of the true record there, and a record forged inside a
-//! payload would have to end on the same footer, thus have the same length, with less room before it. That
-//! holds as long as the footer is as it was written: no checksum covers it, and one flipped bit in it can lead to a
-//! record that the payload embeds and that ends there. So readers go this way only behind a loss that was
-//! accepted, where nothing before the border is left to walk forward from.
+//! The eight bytes before a true border are the footer of the true record there. But no checksum covers a footer:
+//! one flipped bit in it can lead to a record that the payload embeds and that ends there. So what was found
+//! must be outermost: no sound record around it may end where one of these ends ([`is_embedded`]). What is left
+//! is a payload that embeds records, in a record whose checksum *and* footer have decayed since the loss
+//! before it was accepted.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::index::{EVERY, IndexFile};
-use super::{ONE_RECORD, RecordSource, Step};
+use super::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
+use crate::record::{HEADER_LEN, Header};
 use crate::storage::File;
 use crate::sync::Arc;
 
@@ -35,6 +37,7 @@ pub(crate) fn back_from(
     least: u64,
 ) -> io::Result<Option<Reached>> {
     let mut reached: Option<Reached> = None;
+    let mut ends = BTreeSet::new();
     let mut end = border;
     while end > floor {
         let (offset, step) = source.record_before(end)?;
@@ -45,12 +48,50 @@ pub(crate) fn back_from(
         }
         let next_seq = reached.map_or(record.next_seq(), |first| first.next_seq);
         reached = Some(Reached { offset, seq: record.seq(), next_seq });
+        ends.insert(end);
         if record.seq() <= least {
             break;
         }
         end = offset;
     }
-    Ok(reached)
+    let begin = reached.map_or(border, |reached| reached.offset);
+    Ok(if is_embedded(source, (floor, border), begin, &ends)? { None } else { reached })
+}
+
+/// Whether a sound record (its footer may be wrong) ends at one of `ends` and begins before the record that was
+/// found to end there. `begin` is where the first of those found begins; a record that begins before it and
+/// ends at one of them encloses it.
+///
+/// # Errors
+/// What reading gives.
+fn is_embedded(
+    source: &mut RecordSource,
+    (floor, border): (u64, u64),
+    begin: u64,
+    ends: &BTreeSet<u64>,
+) -> io::Result<bool> {
+    let mut base = floor;
+    while base < begin && !ends.is_empty() {
+        let piece = source.window(base, READ_AHEAD.min(border - base), border)?;
+        let got = crate::num::size(piece.len());
+        let enclosing = |(at, head): (usize, &[u8])| {
+            let offset = base + crate::num::size(at);
+            let end = offset.checked_add(Header::parse(head)?.record_len())?;
+            (offset < begin && ends.contains(&end)).then_some((offset, end))
+        };
+        let head = crate::num::index(HEADER_LEN);
+        let found: Vec<_> = piece.windows(head).enumerate().filter_map(enclosing).collect();
+        for (offset, end) in found {
+            if matches!(source.record_at(offset, end)?, Step::Record(_)) {
+                return Ok(true);
+            }
+        }
+        match got.saturating_sub(HEADER_LEN - 1) {
+            0 => break,
+            advance => base += advance,
+        }
+    }
+    Ok(false)
 }
 
 /// Whether entry `i` of an index points to the record that holds its seq id: then that record begins at a
@@ -145,5 +186,35 @@ mod tests {
         let mut source = RecordSource::new(file, ONE_RECORD);
         let all = back_from(&mut source, end, 0, 1).unwrap();
         assert_eq!(all, Some(Reached { offset: at[2], seq: 3, next_seq: 6 }));
+    }
+
+    /// The last record's footer has a flipped bit and leads to a record that its payload embeds, with the seq
+    /// ids that the chain wants; in the middle of a chain too.
+    #[test]
+    fn an_embedded_record_that_a_flipped_footer_leads_to_is_none() {
+        for last in [2, 3] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = OsStorage::new().create(&dir.path().join("a")).unwrap();
+            let mut bytes = Vec::new();
+            encode(&mut bytes, 1, &[b"the first"]);
+            // Payload of a length that differs in one bit from that of the embedded record.
+            let mut forged = Vec::new();
+            encode(&mut forged, 2, &[&[7; 64]]);
+            let payload_len = 64 + 128;
+            let mut payload = vec![1; payload_len - (forged.len() - 8)];
+            payload.extend_from_slice(&forged[..forged.len() - 8]);
+            encode(&mut bytes, 2, &[&payload]);
+            // The true footer says 192; with one bit flipped it says 64, the embedded record's length.
+            let footer = bytes.len() - 1;
+            bytes[footer] ^= 128;
+            if last == 3 {
+                encode(&mut bytes, 3, &[b"behind"]);
+            }
+            write_full(&*file, &bytes, 0).unwrap();
+            let mut source = RecordSource::new(Arc::clone(&file), ONE_RECORD);
+            let end = bytes.len() as u64;
+            assert_eq!(back_from(&mut source, end, 0, 2).unwrap(), None, "{last}");
+            assert_eq!(find_behind_loss(&file, None, end, 2).unwrap(), None, "{last}");
+        }
     }
 }
