@@ -78,9 +78,7 @@ fn not_durable() -> Vec<Case> {
     for payload in [64 << 10, 1 << 20] {
         cases.push(Case::new(
             format!("OsCache, 1 thread, {} KiB", payload >> 10),
-            move |dir, s| {
-                append(dir, s, &Config::os_cache().segment_size(256 << 20), 1, payload, 1)
-            },
+            move |dir, s| append(dir, s, &Config::os_cache().segment_size(1 << 30), 1, payload, 1),
             "`write` each",
             move |dir, s| baseline::write_loop(dir, s, payload, 1, false),
         ));

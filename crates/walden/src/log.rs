@@ -62,8 +62,7 @@ pub(crate) struct Log {
     pub(crate) epoch: Mutex<u128>,
     /// Bytes that could not be written for want of room wait in the write stage.
     pub(crate) stuck: AtomicBool,
-    /// Bytes appended since opening, and how many of them are durable.
-    pub(crate) bytes_appended: AtomicU64,
+    /// How many of the bytes appended since opening (`counters.bytes_appended`) are durable.
     pub(crate) bytes_durable: AtomicU64,
     report: Mutex<Recovery>,
     lock: Mutex<Option<WriterLock>>,
@@ -115,7 +114,6 @@ impl Log {
             named: AtomicU64::new(keeper.manifest.active),
             epoch: Mutex::new(keeper.manifest.epoch()),
             stuck: AtomicBool::new(false),
-            bytes_appended: AtomicU64::new(0),
             bytes_durable: AtomicU64::new(0),
             report: Mutex::new(report),
             lock: Mutex::new(Some(lock)),
@@ -191,7 +189,7 @@ impl Log {
     /// A segment that opening found or a cut began, ready to be appended to.
     pub(crate) fn adopt_active(&self, active: crate::recover::Active) -> Arc<OpenSegment> {
         let begin = Extent { end: active.end, next_seq: self.watermark.appended() };
-        let bytes = self.bytes_appended.load(Ordering::Acquire);
+        let bytes = self.counters.bytes_appended.load(Ordering::Acquire);
         self.bytes_durable.store(bytes, Ordering::Release);
         open_segment(&self.names, &self.files, active, begin, bytes)
     }
@@ -212,7 +210,7 @@ impl Log {
     /// Bytes appended and not yet durable.
     pub(crate) fn in_flight(&self) -> u64 {
         let durable = self.bytes_durable.load(Ordering::Relaxed);
-        self.bytes_appended.load(Ordering::Relaxed).saturating_sub(durable)
+        self.counters.bytes_appended.load(Ordering::Relaxed).saturating_sub(durable)
     }
 
     /// The time of day for judging ages (microseconds): no further on than the log has lived since it was

@@ -225,8 +225,10 @@ impl Log {
     }
 
     fn periodic(&self) -> Result<()> {
-        // Before `appended` is looked at: an append raises that first, and then looks at the flag.
+        // An append raises `appended` under the append lock and then looks at the flag. With the lock taken here in
+        // between, either that append comes before and is synced below, or it finds the flag down.
         let dirty = self.signal.dirty.swap(false, Ordering::SeqCst);
+        drop(self.appender.lock());
         // In `Always` only a ticket that nobody waits for leaves something to do.
         let needed = dirty || self.settings.strategy != SyncStrategy::Always;
         let synced = if needed { self.sync() } else { Ok(()) };

@@ -180,10 +180,10 @@ impl Watermark {
         }
     }
 
-    /// Called under the append lock.
+    /// Called under the append lock. Nobody waits for `appended`, so no order with `waiting` is needed.
     pub(crate) fn raise_appended(&self, next_seq: u64) {
         debug_assert!(next_seq >= self.appended(), "appended rises");
-        self.appended.store(next_seq, Ordering::SeqCst);
+        self.appended.store(next_seq, Ordering::Release);
     }
 
     /// Called by whoever holds the write lock.

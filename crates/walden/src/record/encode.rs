@@ -3,6 +3,8 @@
 use super::layout::{PACKED, be32, be64};
 use crate::num;
 
+const HEADER_BYTES: usize = 20;
+
 /// Appends one plain record with the concatenation of `parts` as its payload.
 pub(crate) fn encode(out: &mut Vec<u8>, seq: u64, parts: &[&[u8]]) {
     let len: usize = parts.iter().map(|part| part.len()).sum();
@@ -11,6 +13,20 @@ pub(crate) fn encode(out: &mut Vec<u8>, seq: u64, parts: &[&[u8]]) {
         out.extend_from_slice(part);
     }
     finish(out, start, num::size(len));
+}
+
+/// What stands before and after the payload `parts` of a plain record: for who writes the payload from where
+/// it is.
+pub(crate) fn frame(seq: u64, parts: &[&[u8]]) -> ([u8; HEADER_BYTES], [u8; 8]) {
+    let size = be64(parts.iter().map(|part| num::size(part.len())).sum());
+    let mut header = [0; HEADER_BYTES];
+    let (crc_field, rest) = header.split_at_mut(4);
+    let (size_field, seq_field) = rest.split_at_mut(8);
+    size_field.copy_from_slice(&size);
+    seq_field.copy_from_slice(&be64(seq));
+    let crc = parts.iter().fold(crc32c::crc32c(rest), |crc, part| crc32c::crc32c_append(crc, part));
+    crc_field.copy_from_slice(&be32(crc));
+    (header, size)
 }
 
 /// Length of a packed batch's stored payload; `None` if it overflows.

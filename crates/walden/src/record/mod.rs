@@ -22,7 +22,7 @@ mod layout;
 mod packed;
 
 pub(crate) use decode::{Decoded, Fault, Record, decode};
-pub(crate) use encode::{encode, encode_packed, packed_body_len};
+pub(crate) use encode::{encode, encode_packed, frame, packed_body_len};
 pub(crate) use layout::{
     CODEC_SHIFT, FOOTER_LEN, HEADER_LEN, Header, LEN_BITS, LEN_MASK, OVERHEAD, PACKED, footer,
     read_footer,

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::num;
+pub(crate) use crate::storage::micros;
 use crate::storage::{Access, File, Storage, read_full, write_full};
 use crate::sync::Arc;
 
@@ -267,13 +268,7 @@ pub(crate) fn write_file(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> st
     write_full(&*storage.create(path)?, bytes, 0)
 }
 
-/// A moment as the index keeps it.
-pub(crate) fn micros(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// And back.
+/// A moment as the index keeps it, back from microseconds.
 pub(crate) fn time(micros: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_micros(micros)).unwrap_or(UNIX_EPOCH)
 }

@@ -5,7 +5,7 @@
 //! So every sync's failure is final, and every failed write but for want of room. The decorator sits
 //! under everything that changes files, so no caller can forget to look.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -197,6 +197,11 @@ impl File for LatchedFile {
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.latch.refuse()?;
         self.latch.unless_full("write", &self.path, self.inner.write_at(buf, offset))
+    }
+
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.latch.refuse()?;
+        self.latch.unless_full("write", &self.path, self.inner.write_parts_at(parts, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -10,10 +10,11 @@ mod os;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::time::SystemTime;
 
+pub(crate) use self::clock::micros;
 pub use self::clock::{Clock, SystemClock};
 pub(crate) use self::latch::{Latch, LatchedStorage};
 pub use self::os::OsStorage;
@@ -129,6 +130,14 @@ pub trait File: Send + Sync + fmt::Debug {
     /// `StorageFull` on a full disk, …
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize>;
 
+    /// As [`write_at`](Self::write_at), of several parts that follow each other.
+    ///
+    /// # Errors
+    /// As [`write_at`](Self::write_at).
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        parts.iter().find(|part| !part.is_empty()).map_or(Ok(0), |part| self.write_at(part, offset))
+    }
+
     /// Makes contents and length durable (`fdatasync`).
     ///
     /// # Errors
@@ -187,6 +196,27 @@ pub(crate) fn read_full(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Res
         }
     }
     Ok(done)
+}
+
+/// Writes all of `parts`, one behind the other. On an error, any part of them may have been written.
+pub(crate) fn write_parts_full(
+    file: &dyn File,
+    mut parts: &mut [IoSlice<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match file.write_parts_at(parts, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                offset += crate::num::size(n);
+                IoSlice::advance_slices(&mut parts, n);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Writes all of `buf`. On an error, any part of it may have been written.

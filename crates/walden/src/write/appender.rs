@@ -24,6 +24,23 @@ pub(crate) struct Chunk {
     pub(crate) first_seq: u64,
 }
 
+impl Chunk {
+    /// A chunk that begins with the record at `slot`.
+    pub(crate) fn new(open: Arc<OpenSegment>, slot: Slot, bytes: Vec<u8>) -> Self {
+        let Slot { seq, next_seq, offset, .. } = slot;
+        Self { open, offset, bytes, next_seq, first_seq: seq }
+    }
+}
+
+/// A record's seq ids, and its place in the active segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) seq: u64,
+    pub(crate) next_seq: u64,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
 /// A segment's file made ready, under its `.next` name.
 #[derive(Debug)]
 pub(crate) struct Ready {
@@ -43,6 +60,14 @@ pub(crate) enum Content<'a> {
 }
 
 impl Content<'_> {
+    /// Appends the record to `out`.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, seq: u64) {
+        match self {
+            Self::Single(parts) => record::encode(out, seq, parts),
+            Self::Packed(entries) => record::encode_packed(out, seq, entries),
+        }
+    }
+
     /// Entries, and bytes of the whole record.
     pub(crate) fn measure(&self) -> (u64, u64) {
         match self {
@@ -176,35 +201,22 @@ impl Appender {
         self.open_count += 1;
     }
 
-    /// Encodes a record behind the last one. Everything it needs is there. Returns its first seq id.
+    /// Gives the next seq ids, and the place in the active segment, to a record of `count` entries and `len`
+    /// bytes, which the caller encodes: into a chunk, or straight into the file. Everything it needs is
+    /// there.
     ///
     /// # Errors
     /// `Closed` is the caller's to check; here only that there is an active segment and seq ids are left.
-    pub(crate) fn encode(&mut self, content: Content<'_>, micros: u64) -> Result<u64, Error> {
-        let (count, len) = content.measure();
-        let seq = self.next_seq;
-        let Some(next) = seq.checked_add(count) else {
+    pub(crate) fn take_slot(&mut self, count: u64, len: u64, micros: u64) -> Result<Slot, Error> {
+        let (seq, offset) = (self.next_seq, self.offset);
+        let Some(next_seq) = seq.checked_add(count) else {
             return Err(Error::new(ErrorKind::OutOfRange, "no seq ids are left").seq_at(seq));
         };
         let Some(open) = &self.active else { return Err(Error::closed()) };
-        let offset = self.offset;
-        let spare = &mut self.spare;
-        let chunk = self.current.get_or_insert_with(|| Chunk {
-            open: Arc::clone(open),
-            offset,
-            bytes: spare.take().unwrap_or_default(),
-            next_seq: seq,
-            first_seq: seq,
-        });
-        match content {
-            Content::Single(parts) => record::encode(&mut chunk.bytes, seq, parts),
-            Content::Packed(entries) => record::encode_packed(&mut chunk.bytes, seq, entries),
-        }
-        chunk.next_seq = next;
-        if next > self.index_due {
+        if next_seq > self.index_due {
             self.index_due = open.segment.building(|index| match index {
                 Some(index) => {
-                    index.add(offset, seq, next, micros);
+                    index.add(offset, seq, next_seq, micros);
                     index.due()
                 }
                 None => u64::MAX,
@@ -212,17 +224,40 @@ impl Appender {
         }
         open.segment.note_append(micros);
         self.offset += len;
-        self.next_seq = next;
+        self.next_seq = next_seq;
+        Ok(Slot { seq, next_seq, offset, len })
+    }
+
+    /// Encodes a record into the buffer that is written next.
+    ///
+    /// # Errors
+    /// As [`take_slot`](Self::take_slot).
+    pub(crate) fn encode(
+        &mut self,
+        content: Content<'_>,
+        (count, len): (u64, u64),
+        micros: u64,
+    ) -> Result<Slot, Error> {
+        let slot = self.take_slot(count, len, micros)?;
+        let Some(open) = &self.active else { return Err(Error::closed()) };
+        let spare = &mut self.spare;
+        let chunk = self.current.get_or_insert_with(|| {
+            Chunk::new(Arc::clone(open), slot, spare.take().unwrap_or_default())
+        });
+        content.encode(&mut chunk.bytes, slot.seq);
+        chunk.next_seq = slot.next_seq;
         self.buffered += len;
-        Ok(seq)
+        Ok(slot)
     }
 
     /// Gives the chunks to the write stage, which gives an emptied buffer for them.
     pub(crate) fn take_chunks(&mut self, into: &mut VecDeque<Chunk>, spare: Option<Vec<u8>>) {
-        into.extend(self.full.drain(..));
-        into.extend(self.current.take());
+        if self.buffered > 0 {
+            into.extend(self.full.drain(..));
+            into.extend(self.current.take());
+            self.buffered = 0;
+        }
         self.spare = self.spare.take().or(spare);
-        self.buffered = 0;
     }
 
     /// Begins anew behind a cut: in `open`, with `extent` as its content.

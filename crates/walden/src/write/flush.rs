@@ -7,26 +7,46 @@
 use std::collections::VecDeque;
 
 use super::appender::Chunk;
-use super::open::Extent;
+use super::open::{Extent, OpenSegment};
 use crate::error::{Error, Result, is_full};
 use crate::log::Log;
 use crate::num;
 use crate::stats::Counters;
 use crate::storage::write_full;
-use crate::sync::Ordering;
+use crate::sync::{Arc, Ordering};
 
 /// What is being written. Behind the write lock.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     /// Oldest first. Not empty between calls only where the disk was full: the bytes wait here, and are
     /// tried again, since their seq ids were given.
-    queue: VecDeque<Chunk>,
+    pub(super) queue: VecDeque<Chunk>,
     /// An emptied buffer, for the append stage to fill next.
     spare: Option<Vec<u8>>,
+    /// Where records go that are written without passing through the queue.
+    pub(super) direct: Option<Direct>,
+}
+
+/// The segment that is written to without a queue, and the buffer for it.
+#[derive(Debug)]
+pub(super) struct Direct {
+    pub(super) open: Arc<OpenSegment>,
+    pub(super) bytes: Vec<u8>,
+    /// How far these writes have come. Told to the segment by the next flush: leaders and sealing flush
+    /// before they ask it.
+    pub(super) wrote: Extent,
+}
+
+impl Writer {
+    pub(super) fn publish(&self) {
+        if let Some(Direct { open, wrote, .. }) = &self.direct {
+            open.wrote(*wrote);
+        }
+    }
 }
 
 /// Buffers above this size are not kept for the next time.
-const KEEP_BUFFER: usize = 4 << 20;
+pub(super) const KEEP_BUFFER: usize = 4 << 20;
 
 impl Log {
     /// Writes all that was appended before the call.
@@ -34,46 +54,58 @@ impl Log {
     /// # Errors
     /// `OutOfSpace`: the bytes stay in memory and are tried again at the next call; `Poisoned`.
     pub(crate) fn flush(&self) -> Result<()> {
-        self.flush_past(u64::MAX)
+        let mut writer = self.writer.lock();
+        self.flush_all(&mut writer)
     }
 
     /// As [`flush`](Self::flush), unless all before `next_seq` is written already when the lock is had.
     pub(crate) fn flush_past(&self, next_seq: u64) -> Result<()> {
         let mut writer = self.writer.lock();
-        if self.watermark.written() >= next_seq {
-            return Ok(());
-        }
+        if self.watermark.written() >= next_seq { Ok(()) } else { self.flush_all(&mut writer) }
+    }
+
+    fn flush_all(&self, writer: &mut Writer) -> Result<()> {
         let spare = writer.spare.take();
         self.appender.lock().take_chunks(&mut writer.queue, spare);
-        let result = self.write_queue(&mut writer);
-        let stuck = !writer.queue.is_empty();
-        if self.stuck.load(Ordering::Relaxed) != stuck {
-            self.stuck.store(stuck, Ordering::Release);
-        }
+        let result = self.write_queue(writer);
+        writer.publish();
+        self.note_stuck(!writer.queue.is_empty());
         result
     }
 
-    fn write_queue(&self, writer: &mut Writer) -> Result<()> {
+    pub(super) fn note_stuck(&self, stuck: bool) {
+        if self.stuck.load(Ordering::Relaxed) != stuck {
+            self.stuck.store(stuck, Ordering::Release);
+        }
+    }
+
+    pub(super) fn write_queue(&self, writer: &mut Writer) -> Result<()> {
         while let Some(chunk) = writer.queue.front() {
             write_full(&*chunk.open.file, &chunk.bytes, chunk.offset)
                 .map_err(|error| self.write_failed(chunk, error))?;
-            Counters::add(&self.counters.writes, 1);
-            if chunk.offset == 0 {
-                chunk.open.segment.note_first_seq(chunk.first_seq);
-            }
-            let end = chunk.offset + num::size(chunk.bytes.len());
-            let next_seq = chunk.next_seq;
-            // Readers look at the segment once `written` is raised, a leader at the extent: and makes it
-            // durable, which must not be more than what is written.
-            chunk.open.segment.set_end(end);
-            self.watermark.raise_written(next_seq);
-            chunk.open.wrote(Extent { end, next_seq });
+            let Chunk { open, offset, bytes, next_seq, first_seq } = chunk;
+            let extent = Extent { end: offset + num::size(bytes.len()), next_seq: *next_seq };
+            self.wrote(open, *offset, *first_seq, extent);
+            open.wrote(extent);
             writer.spare = writer.queue.pop_front().map(|chunk| chunk.bytes).and_then(emptied);
         }
         Ok(())
     }
 
-    fn write_failed(&self, chunk: &Chunk, error: std::io::Error) -> Error {
+    /// Raises what tells of writing, for a write at `offset` that began with `first_seq` and has come to
+    /// `extent`. Under the write lock. The segment learns its extent after that: a leader makes that durable,
+    /// which must not be more than what is written.
+    pub(super) fn wrote(&self, open: &OpenSegment, offset: u64, first_seq: u64, extent: Extent) {
+        Counters::add_alone(&self.counters.writes, 1);
+        if offset == 0 {
+            open.segment.note_first_seq(first_seq);
+        }
+        // Readers look at the segment once `written` is raised.
+        open.segment.set_end(extent.end);
+        self.watermark.raise_written(extent.next_seq);
+    }
+
+    pub(super) fn write_failed(&self, chunk: &Chunk, error: std::io::Error) -> Error {
         let full = is_full(&error);
         let error = Error::io("write records", &chunk.open.segment.path, error)
             .offset_at(chunk.offset)
@@ -86,6 +118,7 @@ impl Log {
         let mut writer = self.writer.lock();
         self.appender.lock().take_chunks(&mut writer.queue, None);
         writer.queue.clear();
+        writer.direct = None;
         self.stuck.store(false, Ordering::Release);
     }
 }

@@ -4,6 +4,8 @@
 //! 2. [`flush`] hands buffers to the kernel, in order (the write lock);
 //! 3. [`group_commit`] syncs them for all who wait (leadership).
 //!
+//! Under `OsCache`, and for large records, [`through`] takes the first two as one.
+//!
 //! [`next`] makes segments ready, [`open`] is the list of segments that are not sealed yet.
 //!
 //! Order of locks, where more than one is held: leadership, maintenance, preparing, write, append.
@@ -14,4 +16,5 @@ pub(crate) mod group_commit;
 pub(crate) mod next;
 pub(crate) mod open;
 pub(crate) mod submit;
+mod through;
 pub(crate) mod ticket;

@@ -209,7 +209,7 @@ impl Log {
         }
         let segment = Arc::new(empty_segment(self, ready.ordinal, Arc::clone(&ready.file)));
         let begin = Extent { end: 0, next_seq: appender.next_seq };
-        let bytes = self.bytes_appended.load(Ordering::Relaxed);
+        let bytes = self.counters.bytes_appended.load(Ordering::Relaxed);
         let open = Arc::new(OpenSegment::new(Arc::clone(&segment), ready.file, begin, bytes));
         self.open.lock().push(Arc::clone(&open));
         self.change_snapshot(|snapshot| snapshot.segments.push(segment));

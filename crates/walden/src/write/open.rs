@@ -19,7 +19,7 @@ pub(crate) struct OpenSegment {
     /// The descriptor opened before the first write: the only one that is synced, so that no error of
     /// writing back is missed.
     pub(crate) file: Arc<dyn File>,
-    /// What the kernel has. Changed under the write lock.
+    /// What the kernel has, at least; exactly that after a flush. Changed under the write lock.
     written: Mutex<Extent>,
     /// Where the segment ends, once the log has moved on to the next.
     complete: Mutex<Option<Extent>>,
@@ -60,9 +60,12 @@ impl OpenSegment {
         *self.written.lock()
     }
 
-    /// Takes note of a write that is done, once `written` was raised for it.
+    /// Takes note of writes that are done, once `written` was raised for them.
     pub(crate) fn wrote(&self, extent: Extent) {
-        *self.written.lock() = extent;
+        let mut written = self.written.lock();
+        if extent.end > written.end {
+            *written = extent;
+        }
     }
 
     /// The log moved on: nothing is appended here any more.

@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use super::appender::{Appender, Content, Need, State};
+use super::appender::{Appender, Content, Need, Slot, State};
 use super::ticket::Ticket;
 use crate::config::{BatchFormat, SyncStrategy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::num;
 use crate::record;
-use crate::segment::index::micros;
 use crate::stats::Counters;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::watermark::{Level, refuse_in_callback};
@@ -20,7 +19,7 @@ pub(crate) struct Appended {
     pub(crate) seqs: Range<u64>,
     pub(crate) era: u64,
     /// Whether buffered bytes reached the limit, so that someone should write them.
-    buffer_full: bool,
+    pub(super) buffer_full: bool,
 }
 
 impl Log {
@@ -110,8 +109,12 @@ impl Log {
     }
 
     fn written_or_cause(&self, appended: &Appended) -> Result<()> {
-        let result = self.flush_past(appended.seqs.end);
-        match self.watermark.reached(Level::Written, appended.seqs.end, appended.era) {
+        let (end, era) = (appended.seqs.end, appended.era);
+        if let Some(reached) = self.watermark.reached(Level::Written, end, era) {
+            return reached;
+        }
+        let result = self.flush_past(end);
+        match self.watermark.reached(Level::Written, end, era) {
             Some(reached) => reached,
             None => result.map_err(|error| kept_waiting(error, appended)),
         }
@@ -119,33 +122,51 @@ impl Log {
 
     /// One record, whole or not at all.
     fn append_record(&self, content: Content<'_>) -> Result<Appended> {
-        self.append_with(content, false)
+        let measure = content.measure();
+        self.check_size(measure.1)?;
+        match self.append_through(content, measure)? {
+            Some(appended) => Ok(appended),
+            None => self.append_with(content, measure, false),
+        }
     }
 
-    fn append_with(&self, content: Content<'_>, own_turn: bool) -> Result<Appended> {
-        let (count, len) = content.measure();
-        self.check_size(len)?;
-        let now = micros(self.clock.now_coarse());
+    fn append_with(
+        &self,
+        content: Content<'_>,
+        measure: (u64, u64),
+        own_turn: bool,
+    ) -> Result<Appended> {
+        let len = measure.1;
+        let now = self.clock.now_coarse_micros();
         let mut appender = self.room_for(len, own_turn)?;
         if appender.must_rotate(len, self.settings.segment_size) {
             self.rotate(&mut appender)?;
             // The new segment may be too small for this record.
             if appender.need(len, self.settings.segment_size, own_turn).is_some() {
                 drop(appender);
-                return self.append_with(content, own_turn);
+                return self.append_with(content, measure, own_turn);
             }
         }
-        let seq = appender.encode(content, now)?;
-        self.watermark.raise_appended(appender.next_seq);
+        let slot = appender.encode(content, measure, now)?;
         let buffer_full = appender.buffered >= self.settings.buffer_size;
+        Ok(self.appended(appender, slot, buffer_full))
+    }
+
+    /// What is left to do under the append lock once a record has its slot.
+    pub(super) fn appended(
+        &self,
+        appender: MutexGuard<'_, Appender>,
+        slot: Slot,
+        buffer_full: bool,
+    ) -> Appended {
+        self.watermark.raise_appended(slot.next_seq);
         let era = self.watermark.era();
         // Counted under the lock: no read-modify-write is needed.
-        Counters::add_alone(&self.bytes_appended, len);
         Counters::add_alone(&self.counters.appends, 1);
-        Counters::add_alone(&self.counters.entries, count);
-        Counters::add_alone(&self.counters.bytes_appended, len);
+        Counters::add_alone(&self.counters.entries, slot.next_seq - slot.seq);
+        Counters::add_alone(&self.counters.bytes_appended, slot.len);
         drop(appender);
-        Ok(Appended { seqs: seq..seq + count, era, buffer_full })
+        Appended { seqs: slot.seq..slot.next_seq, era, buffer_full }
     }
 
     fn check_size(&self, len: u64) -> Result<()> {
@@ -163,7 +184,7 @@ impl Log {
     }
 
     /// The append lock, with everything a record of `len` bytes needs.
-    fn room_for(&self, len: u64, own_turn: bool) -> Result<MutexGuard<'_, Appender>> {
+    pub(super) fn room_for(&self, len: u64, own_turn: bool) -> Result<MutexGuard<'_, Appender>> {
         let mut appender = self.appender.lock();
         let mut waited = false;
         loop {
@@ -228,7 +249,8 @@ impl Log {
         let mut all: Option<Appended> = None;
         let mut failed = None;
         for entry in entries {
-            match self.append_with(Content::Single(&[entry]), true) {
+            let content = Content::Single(std::slice::from_ref(entry));
+            match self.append_with(content, content.measure(), true) {
                 Ok(one) => match &mut all {
                     None => all = Some(one),
                     Some(all) => {

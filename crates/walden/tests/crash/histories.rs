@@ -37,7 +37,9 @@ fn op(rng: &mut Rng, run: &Run) -> Op {
         91..92 => Op::Reset(1 + rng.below(1000)),
         92..94 => Op::Retain(1 + rng.below(3)),
         94..96 => Op::Meta(1 + u8::try_from(rng.below(250)).unwrap()),
-        96..98 => Op::Append(600),
+        // Large records are written from where they are, without a buffer.
+        96 => Op::Append(if rng.chance(0.3) { 20_000 } else { 600 }),
+        97 => Op::Append(600),
         _ => Op::Reopen,
     }
 }

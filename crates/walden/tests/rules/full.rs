@@ -118,6 +118,44 @@ fn a_write_that_meets_a_full_disk_keeps_its_seq_ids() {
     }
 }
 
+/// The same for a record so large that it is written from where it is: what was buffered before it is written
+/// first, and where that or the record itself finds no room it waits in its place.
+#[test]
+fn a_large_record_waits_for_room_in_its_place() {
+    let large = [vec![1; 9000], vec![2; 12_000], vec![3; 5000]];
+    let parts: Vec<&[u8]> = large.iter().map(Vec::as_slice).collect();
+    for strategy in [SyncStrategy::Background, SyncStrategy::OsCache, SyncStrategy::Always] {
+        for writes_before in 1..=3 {
+            let lab = Lab::new(strategy, 1 << 20);
+            lab.disk.set_allocate_supported(false);
+            let wal = lab.open();
+            let no_room = Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".wal");
+            lab.disk.add_fault(no_room.from_nth(writes_before));
+            let mut expected = Vec::new();
+            for seq in 1..=6_u64 {
+                let result = match seq % 3 {
+                    0 => wal.append_parts(&parts),
+                    _ => wal.append(payload(seq)),
+                };
+                if wal.next_seq() > seq {
+                    expected.push(if seq % 3 == 0 { large.concat() } else { payload(seq) });
+                } else {
+                    assert!(result.unwrap_err().is_out_of_space());
+                    break;
+                }
+            }
+            assert!(!wal.stats().poisoned);
+            assert!(wal.sync().unwrap_err().is_out_of_space(), "{strategy:?}, {writes_before}");
+            lab.disk.clear_faults();
+            wal.sync().unwrap();
+            assert_eq!(entries(&wal), (1, expected.clone()), "{strategy:?}, {writes_before}");
+            assert_eq!(entries(&lab.power_cut().open()), (1, expected));
+            wal.append_parts(&parts).unwrap();
+            assert_goes_on(&lab, wal);
+        }
+    }
+}
+
 /// The same: truncation in front and retention work all the while.
 #[test]
 fn the_front_can_be_cut_while_bytes_wait_for_room() {
