@@ -42,13 +42,18 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
     /// The seq id after the last one that has reached `level`.
     fn end(&self, level: Level) -> u64;
 
-    /// The first seq id, asked for with every entry: worth an atomic of its own.
+    /// The first seq id that there is.
     fn first_seq(&self) -> u64 {
         self.snapshot().first_seq
     }
 
     /// Counts the cuts seen.
     fn era(&self) -> u64;
+
+    /// Whether nothing was cut since `era`, and `seq` not removed: asked with every entry.
+    fn still(&self, era: u64, seq: u64) -> bool {
+        self.era() == era && self.first_seq() <= seq
+    }
 
     /// The first seq id that was cut since `era`.
     fn cut_since(&self, era: u64) -> Option<u64>;

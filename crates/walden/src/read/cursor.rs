@@ -2,7 +2,7 @@
 
 use super::fault;
 use crate::error::{Error, Result};
-use crate::record::{HEADER_LEN, Header, Packed};
+use crate::record::{HEADER_LEN, Header, Packed, decode_plain};
 use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
 use crate::sync::Arc;
 
@@ -96,26 +96,47 @@ impl Cursor {
         self.held.is_some_and(|held| held.contains(seq) && held.fill == self.source.fills())
     }
 
-    /// Where in the file the payload of an entry of the held record lies: offset and length.
-    pub(super) fn payload(&self, seq: u64) -> Result<(u64, u64)> {
-        let segment = &self.segment;
-        let unproved = || fault::damage(segment, 0, seq, "a record is not at hand");
-        let held = self.held.ok_or_else(unproved)?;
+    /// Has the entry `seq` at hand if no file need be asked: it is in the record held, or a plain one right
+    /// behind that in the window.
+    #[inline]
+    pub(super) fn step_in_window(&mut self, seq: u64) -> bool {
+        let Some(held) = self.held.filter(|held| held.fill == self.source.fills()) else {
+            return false;
+        };
+        if held.contains(seq) {
+            return true;
+        }
+        // The window ends where reading was allowed to when it was filled, and what was written stays: so
+        // no limit is to be asked for.
+        let offset = held.end();
+        let header = match held.next_seq() == seq {
+            true => decode_plain(self.source.rest(offset), seq),
+            false => None,
+        };
+        let Some(header) = header else { return false };
+        self.held = Some(Held { offset, header, count: 1, ..held });
+        true
+    }
+
+    /// The payload of an entry of the held record.
+    #[inline]
+    pub(super) fn entry(&self, seq: u64) -> Result<&[u8]> {
+        let held = self.held.ok_or_else(|| self.unproved(seq))?;
         if held.header.codec() != 0 {
-            return Err(fault::compressed(segment, held.offset, seq, held.header.codec()));
+            return Err(fault::compressed(&self.segment, held.offset, seq, held.header.codec()));
         }
-        let (start, len) = (held.offset + HEADER_LEN, held.header.payload_len());
-        if !held.header.is_packed() {
-            return Ok((start, len));
-        }
-        let bounds = self
-            .source
-            .held(start, len)
-            .and_then(Packed::proved)
-            .and_then(|batch| batch.bounds(seq.checked_sub(held.seq())?))
-            .ok_or_else(unproved)?;
-        let (from, to) = (crate::num::size(bounds.start), crate::num::size(bounds.end));
-        Ok((start + from, to.checked_sub(from).ok_or_else(unproved)?))
+        let stored = self.source.held(held.offset + HEADER_LEN, held.header.payload_len());
+        let entry = match held.header.is_packed() {
+            false => stored,
+            true => stored.and_then(|body| Packed::entry(body, seq.checked_sub(held.seq())?)),
+        };
+        entry.ok_or_else(|| self.unproved(seq))
+    }
+
+    #[cold]
+    fn unproved(&self, seq: u64) -> Error {
+        let offset = self.held.map_or(0, |held| held.offset);
+        fault::damage(&self.segment, offset, seq, "a record is not at hand")
     }
 
     /// Begins to read few bytes at once, for a jump.

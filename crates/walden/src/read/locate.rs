@@ -111,12 +111,17 @@ impl Walk {
 
     /// Steps forward from the record at hand.
     fn walk_to(&mut self, target: u64) -> Result<()> {
-        while let Some(held) = self.cursor.as_ref().and_then(|cursor| cursor.held) {
+        while let Some((held, cursor)) =
+            self.cursor.as_mut().and_then(|cursor| Some((cursor.held?, cursor)))
+        {
             if held.next_seq() > target {
                 return Ok(());
             }
+            let stepped = cursor.step_in_window(held.next_seq());
             self.remember(held);
-            self.step_on(held.end(), held.next_seq())?;
+            if !stepped {
+                self.step_on(held.end(), held.next_seq())?;
+            }
         }
         Err(fault::restless())
     }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::cursor::{Cursor, Held};
 use super::fault;
 use crate::error::{Error, Result};
+use crate::num;
 use crate::segment::Segment;
 use crate::snapshot::{Snapshot, View};
 use crate::sync::Arc;
@@ -40,7 +41,7 @@ pub(crate) struct Walk {
     pub(super) cursor: Option<Cursor>,
     /// Records of the current segment that were passed on the way to one wanted: offset and seq id, in order.
     trail: VecDeque<(u64, u64)>,
-    /// The window after which a foreign log was last asked what happened.
+    /// The window after which it was last asked what happened to the log meanwhile.
     asked: u64,
     /// Why the last try failed, while there is another.
     failed: Option<Error>,
@@ -124,7 +125,28 @@ impl Walk {
     ///
     /// # Errors
     /// Whatever reading gives.
+    #[inline]
     pub(crate) fn forward(&mut self) -> Result<bool> {
+        if self.step_in_window() {
+            return Ok(true);
+        }
+        self.forward_anywhere()
+    }
+
+    /// The step that nearly every `forward` is, if it is one: to an entry known to be there, in a window that
+    /// was read and asked about before, in a log without losses, with nothing cut or removed since.
+    #[inline]
+    fn step_in_window(&mut self) -> bool {
+        let (asked, position) = (self.asked, self.position);
+        position < self.end
+            && self.snapshot.losses.is_empty()
+            && self.cursor.as_mut().is_some_and(|cursor| {
+                cursor.source.fills() == asked && cursor.step_in_window(position)
+            })
+            && self.view.still(self.era, position)
+    }
+
+    fn forward_anywhere(&mut self) -> Result<bool> {
         for _ in 0..RETRIES {
             if self.position >= self.end {
                 self.end = self.view.end(self.level);
@@ -169,10 +191,10 @@ impl Walk {
     /// # Errors
     /// `Unsupported`: then the position stays.
     pub(crate) fn borrow(&mut self, seq: u64, position: u64) -> Result<&[u8]> {
-        let (offset, len) = self.payload(seq)?;
+        let cursor = self.cursor.as_ref().ok_or_else(fault::restless)?;
+        let payload = cursor.entry(seq)?;
         self.position = position;
-        let source = self.cursor.as_ref().map(|cursor| &cursor.source);
-        Ok(source.and_then(|source| source.held(offset, len)).unwrap_or_default())
+        Ok(payload)
     }
 
     /// The payload of the entry at hand, sharing the window's memory; the position moves on.
@@ -180,20 +202,10 @@ impl Walk {
     /// # Errors
     /// `Unsupported`: then the position stays.
     pub(crate) fn share(&mut self, seq: u64, position: u64) -> Result<Bytes> {
-        let (offset, len) = self.payload(seq)?;
-        self.position = position;
-        let source = self.cursor.as_ref().map(|cursor| &cursor.source);
-        Ok(source.and_then(|source| source.share(offset, len)).unwrap_or_default())
-    }
-
-    /// Where the payload lies; it is proved that the window holds it.
-    fn payload(&self, seq: u64) -> Result<(u64, u64)> {
         let cursor = self.cursor.as_ref().ok_or_else(fault::restless)?;
-        let (offset, len) = cursor.payload(seq)?;
-        if cursor.source.held(offset, len).is_none() {
-            return Err(fault::damage(&cursor.segment, offset, seq, "a record is not at hand"));
-        }
-        Ok((offset, len))
+        let payload = cursor.source.share(cursor.entry(seq)?);
+        self.position = position;
+        Ok(payload)
     }
 
     /// Whether the log was cut behind the position, so that the step is to be made again.
@@ -231,17 +243,16 @@ impl Walk {
         if !self.snapshot.losses.is_empty() {
             self.refuse_lost(target)?;
         }
-        if self.cursor.as_ref().is_some_and(|cursor| cursor.has(target)) {
-            return Ok(true);
-        }
-        if let Err(error) = self.reach(target) {
+        if !self.cursor.as_ref().is_some_and(|cursor| cursor.has(target))
+            && let Err(error) = self.reach(target)
+        {
             return self.settle(target, error).map(|()| false);
         }
         let fills = self.cursor.as_ref().map_or(0, |cursor| cursor.source.fills());
         if self.asked != fills && self.view.is_foreign() {
-            self.asked = fills;
             self.view.refresh()?;
         }
+        self.asked = fills;
         Ok(true)
     }
 
@@ -330,6 +341,9 @@ impl Walk {
     pub(super) fn remember(&mut self, held: Held) {
         if self.trail.len() >= TRAIL {
             self.trail.pop_front();
+        } else if self.trail.is_empty() {
+            // As many as a place that the index gives is away at most: grown once, not by doubling.
+            self.trail.reserve(num::index(crate::segment::EVERY));
         }
         self.trail.push_back((held.offset, held.seq()));
     }

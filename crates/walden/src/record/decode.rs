@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::layout::{FOOTER_LEN, HEADER_LEN, Header, OVERHEAD, read_u64};
+use super::layout::{FOOTER_LEN, HEADER_LEN, Header, LEN_MASK, OVERHEAD, read_u64};
 use super::packed::Packed;
 use crate::num;
 
@@ -105,6 +105,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded<'_> {
     prove(header, stored, footer_ok)
 }
 
+/// The header of the record at the beginning of `bytes`, if that is sound, plain, whole, and has seq id `seq`: what
+/// reading on and on nearly always meets, told with the fewest steps. `None`: ask [`decode`] what it is.
+#[inline]
+pub(crate) fn decode_plain(bytes: &[u8], seq: u64) -> Option<Header> {
+    let header = Header::parse(bytes)?;
+    let plain = header.size <= LEN_MASK && header.seq == seq && seq != 0 && seq != u64::MAX;
+    if !plain || num::size(bytes.len()) < header.record_len() {
+        return None;
+    }
+    let covered = bytes.get(4..num::index(HEADER_LEN + header.size))?;
+    (crc32c::crc32c(covered) == header.crc).then_some(header)
+}
+
 /// What a header and a payload of proved checksum amount to.
 fn prove(header: Header, stored: &[u8], footer_ok: bool) -> Decoded<'_> {
     if header.has_unknown_flags() {
@@ -187,10 +200,9 @@ mod tests {
         let record = record(&bytes);
         assert_eq!((record.seq(), record.count, record.next_seq()), (10, 3, 13));
         let batch = Packed::parse(record.stored).unwrap();
-        let entries: Vec<&[u8]> =
-            (0..3).map(|i| &record.stored[batch.bounds(i).unwrap()]).collect();
+        let entries: Vec<&[u8]> = (0..3).map(|i| batch.get(i).unwrap()).collect();
         assert_eq!(entries, [&b"a"[..], b"", b"ccc"]);
-        assert_eq!(batch.bounds(3), None);
+        assert_eq!(batch.get(3), None);
     }
 
     #[test]

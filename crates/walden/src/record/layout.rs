@@ -35,7 +35,10 @@ pub(crate) struct Header {
 
 impl Header {
     /// `None` if there are fewer than 20 bytes.
+    #[inline]
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        // One look at the length: what is read of an array of known length needs none.
+        let bytes = bytes.first_chunk::<20>()?;
         Some(Self {
             crc: read_u32(bytes, 0)?,
             size: read_u64(bytes, 4)?,
@@ -73,12 +76,14 @@ impl Header {
 }
 
 /// The big-endian u32 at an offset.
+#[inline]
 #[expect(clippy::big_endian_bytes, reason = "the format is the Go library's")]
 pub(crate) fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
 /// The big-endian u64 at an offset.
+#[inline]
 #[expect(clippy::big_endian_bytes, reason = "the format is the Go library's")]
 pub(crate) fn read_u64(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))

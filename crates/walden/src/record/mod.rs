@@ -21,7 +21,7 @@ mod encode;
 mod layout;
 mod packed;
 
-pub(crate) use decode::{Decoded, Fault, Record, decode};
+pub(crate) use decode::{Decoded, Fault, Record, decode, decode_plain};
 pub(crate) use encode::{encode, encode_packed, frame, packed_body_len};
 pub(crate) use layout::{
     CODEC_SHIFT, FOOTER_LEN, HEADER_LEN, Header, LEN_BITS, LEN_MASK, OVERHEAD, PACKED, footer,

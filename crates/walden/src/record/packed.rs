@@ -43,11 +43,13 @@ impl<'a> Packed<'a> {
         Ok(Self { ends, bytes })
     }
 
-    /// The body of a record that was decoded before, so that its offsets need no second proof.
-    pub(crate) fn proved(stored: &'a [u8]) -> Option<Self> {
-        let table = num::index(Self::count(stored).ok()?).checked_mul(4)?;
-        let (ends, bytes) = stored.get(COUNT_LEN..)?.split_at_checked(table)?;
-        Some(Self { ends, bytes })
+    /// Entry `index` of the body of a record that was decoded before, so that its offsets need no second proof.
+    #[inline]
+    pub(crate) fn entry(stored: &'a [u8], index: u64) -> Option<&'a [u8]> {
+        let (count, rest) = stored.split_first_chunk::<COUNT_LEN>()?;
+        let table = num::index(u64::from(read_u32(count, 0)?)).checked_mul(4)?;
+        let (ends, bytes) = rest.split_at_checked(table)?;
+        Self { ends, bytes }.get(index)
     }
 
     /// How many entries there are; at least one.
@@ -55,15 +57,15 @@ impl<'a> Packed<'a> {
         num::size(self.ends.len() / 4)
     }
 
-    /// Where entry `index` lies in the stored payload.
-    pub(crate) fn bounds(&self, index: u64) -> Option<std::ops::Range<usize>> {
-        let index = num::index(index);
-        let base = COUNT_LEN + self.ends.len();
-        let start = match index.checked_sub(1) {
+    /// Entry `index`.
+    #[inline]
+    pub(crate) fn get(&self, index: u64) -> Option<&'a [u8]> {
+        let at = num::index(index).checked_mul(4)?;
+        let start = match at.checked_sub(4) {
             None => 0,
-            Some(before) => num::index(u64::from(read_u32(self.ends, before.checked_mul(4)?)?)),
+            Some(before) => read_u32(self.ends, before)?,
         };
-        let end = num::index(u64::from(read_u32(self.ends, index.checked_mul(4)?)?));
-        (end <= self.bytes.len()).then_some(base + start..base + end)
+        let end = read_u32(self.ends, at)?;
+        self.bytes.get(num::index(u64::from(start))..num::index(u64::from(end)))
     }
 }

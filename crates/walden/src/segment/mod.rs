@@ -10,7 +10,7 @@ pub(crate) mod source;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::files::{FileCache, Opened};
-pub(crate) use self::index::{Index, IndexEntry};
+pub(crate) use self::index::{EVERY, Index, IndexEntry};
 pub(crate) use self::names::{Name, Names};
 pub(crate) use self::source::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
 use crate::error::{Error, Result};

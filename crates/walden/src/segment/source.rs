@@ -66,21 +66,33 @@ impl RecordSource {
 
     /// How often the file was read: who has proved something knows by it whether the window still is
     /// the same.
+    #[inline]
     pub(crate) fn fills(&self) -> u64 {
         self.fills
     }
 
     /// Bytes of the window, without asking the file; `None` where it doesn't hold all of them.
+    #[inline]
     pub(crate) fn held(&self, offset: u64, len: u64) -> Option<&[u8]> {
         self.buf.get(self.place(offset, len)?)
     }
 
-    /// As [`held`](Self::held), keeping the window's memory alive instead of borrowing it.
-    pub(crate) fn share(&self, offset: u64, len: u64) -> Option<Bytes> {
-        let place = self.place(offset, len)?;
-        (place.end <= self.buf.len()).then(|| self.buf.slice(place))
+    /// What the window holds from `offset` on, without asking the file.
+    #[inline]
+    pub(crate) fn rest(&self, offset: u64) -> &[u8] {
+        let from = offset.checked_sub(self.start).map_or(self.valid, num::index);
+        self.buf.get(from..self.valid).unwrap_or_default()
     }
 
+    /// A part of the window, kept alive instead of borrowed.
+    ///
+    /// # Panics
+    /// If it is not a part of the window.
+    pub(crate) fn share(&self, part: &[u8]) -> Bytes {
+        self.buf.slice_ref(part)
+    }
+
+    #[inline]
     fn place(&self, offset: u64, len: u64) -> Option<std::ops::Range<usize>> {
         let from = num::index(offset.checked_sub(self.start)?);
         let to = from.checked_add(num::index(len))?;

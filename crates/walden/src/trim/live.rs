@@ -189,9 +189,8 @@ impl Log {
         }
         let batch = Packed::parse(&found.stored)
             .map_err(|fault| found.segment.corrupt(found.offset, &fault.to_string()))?;
-        let entries: Vec<&[u8]> = (0..next_seq - found.seqs.start)
-            .filter_map(|i| found.stored.get(batch.bounds(i)?))
-            .collect();
+        let entries: Vec<&[u8]> =
+            (0..next_seq - found.seqs.start).filter_map(|i| batch.get(i)).collect();
         let mut bytes = Vec::new();
         record::encode_packed(&mut bytes, found.seqs.start, &entries);
         Ok(Keep {
