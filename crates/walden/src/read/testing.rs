@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::{encode, encode_packed};
 use crate::segment::{FileCache, Index, Names, Segment};
 use crate::snapshot::{Snapshot, View};
 use crate::storage::OsStorage;
-use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::watermark::{Level, Watermark};
 
 pub(super) const LOG_ID: u128 = 77;
@@ -25,6 +25,8 @@ pub(super) struct Fake {
     pub(super) mark: Watermark,
     snapshot: Mutex<Arc<Snapshot>>,
     pub(super) refreshed: AtomicUsize,
+    /// As if another process wrote the log, of which nothing can be learnt now.
+    pub(super) out_of_reach: AtomicBool,
 }
 
 /// What every test appends under a seq id.
@@ -46,6 +48,7 @@ impl Fake {
             mark: Watermark::new(first_seq),
             snapshot: Mutex::new(Arc::new(list)),
             refreshed: AtomicUsize::new(0),
+            out_of_reach: AtomicBool::new(false),
         });
         fake.rotate();
         fake
@@ -216,11 +219,14 @@ impl View for Fake {
 
     fn refresh(&self) -> Result<()> {
         self.refreshed.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+        match self.is_foreign() {
+            true => Err(Error::invalid("out of reach")),
+            false => Ok(()),
+        }
     }
 
     fn is_foreign(&self) -> bool {
-        false
+        self.out_of_reach.load(Ordering::SeqCst)
     }
 
     fn end(&self, level: Level) -> u64 {

@@ -291,3 +291,48 @@ fn large_records_and_long_runs() {
         assert!(entry.seq == seq && entry.payload.iter().all(|b| u64::from(*b) == seq));
     }
 }
+
+/// All of a small log lies in the first window: what follows is about the step that asks no file.
+fn three_entries() -> Arc<Fake> {
+    let fake = Fake::new(1);
+    for seq in 1..=3 {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, seq, &[&payload(seq)]);
+        fake.put_unsynced(&bytes, seq, 1);
+    }
+    fake
+}
+
+#[test]
+fn what_lies_in_the_window_waits_for_its_level() {
+    let fake = three_entries();
+    fake.mark.raise_durable(2);
+    let mut walk = Walk::new(fake.view(), 1);
+    walk.set_level(crate::watermark::Level::Durable);
+    assert!(walk.forward().unwrap());
+    assert_eq!(walk.borrow(1, 2).unwrap(), payload(1));
+    assert!(!walk.forward().unwrap(), "entry 2 is written, and not durable");
+    fake.mark.raise_durable(3);
+    assert!(walk.forward().unwrap());
+}
+
+#[test]
+fn what_was_given_up_is_not_given_out_of_the_window() {
+    let fake = three_entries();
+    fake.change(|list| list.losses.push((2, 2)));
+    let mut reader = Reader::new(fake.view());
+    assert_eq!(reader.read_next().unwrap().map(|e| e.seq), Some(1));
+    assert_eq!(kind(&mut reader), ErrorKind::Lost);
+    reader.seek(3).unwrap();
+    assert_eq!(reader.read_next().unwrap().map(|e| e.seq), Some(3));
+}
+
+#[test]
+fn nothing_is_given_before_another_process_was_asked() {
+    let fake = three_entries();
+    let mut reader = Reader::new(fake.view());
+    fake.out_of_reach.store(true, crate::sync::Ordering::SeqCst);
+    assert_eq!(kind(&mut reader), ErrorKind::InvalidInput);
+    fake.out_of_reach.store(false, crate::sync::Ordering::SeqCst);
+    assert_eq!(all(&mut reader), [1, 2, 3]);
+}
