@@ -50,6 +50,10 @@ pub enum ErrorKind {
     InvalidInput,
     /// There is no log here.
     NotFound,
+    /// Frames that begin behind the next seq id, which [`Error::seq`] has.
+    Gap,
+    /// Frames of another history than the log's; [`Error::seq`] says from where on.
+    Diverged,
 }
 
 /// What went wrong, where, and what to do about it.
@@ -292,13 +296,14 @@ impl From<Error> for io::Error {
             ErrorKind::OutOfSpace => io::ErrorKind::StorageFull,
             ErrorKind::Corrupt | ErrorKind::TornTail => io::ErrorKind::InvalidData,
             ErrorKind::Unsupported => io::ErrorKind::Unsupported,
-            ErrorKind::InvalidInput | ErrorKind::TooLarge | ErrorKind::OutOfRange => {
-                io::ErrorKind::InvalidInput
-            }
+            ErrorKind::InvalidInput
+            | ErrorKind::TooLarge
+            | ErrorKind::OutOfRange
+            | ErrorKind::Diverged => io::ErrorKind::InvalidInput,
             ErrorKind::NotFound | ErrorKind::Removed | ErrorKind::Truncated | ErrorKind::Lost => {
                 io::ErrorKind::NotFound
             }
-            ErrorKind::BeyondEnd => io::ErrorKind::UnexpectedEof,
+            ErrorKind::BeyondEnd | ErrorKind::Gap => io::ErrorKind::UnexpectedEof,
             ErrorKind::Locked | ErrorKind::Busy => io::ErrorKind::WouldBlock,
             ErrorKind::Io => error.io_kind().unwrap_or(io::ErrorKind::Other),
             ErrorKind::Poisoned | ErrorKind::Closed => io::ErrorKind::Other,

@@ -110,6 +110,7 @@
 //! | `recover` | opening: facts, verdict, repair |
 //! | `trim` | cuts at both ends, retention |
 //! | `read` | readers, ranges, followers, the read-only log |
+//! | `frames`, `replicate` | stored bytes and their history, from one log to another |
 //! | `maintain` | what is done besides appending |
 //! | [`offline`] | looking at, checking, repairing, saving and copying a log that nobody writes |
 //! | [`storage`] | the operating system behind two traits |
@@ -124,6 +125,7 @@ mod close;
 mod config;
 mod entry;
 mod error;
+mod frames;
 mod keeper;
 mod log;
 mod maintain;
@@ -133,6 +135,7 @@ pub mod offline;
 mod read;
 mod record;
 mod recover;
+mod replicate;
 mod segment;
 mod segments;
 mod snapshot;
@@ -147,6 +150,9 @@ mod write;
 pub use config::{BatchFormat, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy};
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
+pub use frames::Frames;
+#[cfg(feature = "digest")]
+pub use read::Digest;
 pub use read::{Entries, Event, Follower, LogReader, Reader, logs_in};
 pub use recover::{CutTail, Origin, Recovery};
 pub use segments::SegmentInfo;

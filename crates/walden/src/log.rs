@@ -44,6 +44,8 @@ pub(crate) struct Log {
     pub(crate) leadership: Leadership,
     /// The maintenance lock.
     keeper: Mutex<Keeper>,
+    /// Frames of another log are appended one after the other. Taken before all other locks.
+    pub(crate) grafting: Mutex<()>,
     /// Tries at making room for appends; behind it, one at a time.
     pub(crate) preparing: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
@@ -97,6 +99,7 @@ impl Log {
                 log_id: keeper.manifest.log_id,
                 segments,
                 first_seq: keeper.manifest.first_seq,
+                epochs: keeper.manifest.epochs.clone(),
                 losses: keeper.manifest.losses.clone(),
             })),
             first_seq: AtomicU64::new(keeper.manifest.first_seq),
@@ -104,6 +107,7 @@ impl Log {
             counters: Counters::default(),
             signal: Signal::default(),
             leadership: Leadership::default(),
+            grafting: Mutex::new(()),
             preparing: Mutex::new(()),
             writer: Mutex::new(Writer::default()),
             appender: Mutex::new(Appender::new(open.clone(), begin, allocated)),

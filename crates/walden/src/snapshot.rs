@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Result;
+use crate::manifest::Epoch;
 use crate::segment::Segment;
 use crate::sync::Arc;
 use crate::watermark::{Level, Watermark};
@@ -15,6 +16,8 @@ pub(crate) struct Snapshot {
     pub(crate) segments: Vec<Arc<Segment>>,
     /// The first entry that there is; equal to the end where there is none.
     pub(crate) first_seq: u64,
+    /// Which stretch of history each entry belongs to, in order; empty for a Go log.
+    pub(crate) epochs: Vec<Epoch>,
     /// Accepted losses: inclusive ranges of seq ids, in order.
     pub(crate) losses: Vec<(u64, u64)>,
 }

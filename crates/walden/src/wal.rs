@@ -9,6 +9,7 @@ use crate::close;
 use crate::config::{Config, Retention, Settings};
 use crate::entry::Entry;
 use crate::error::Result;
+use crate::frames::Frames;
 use crate::log::Log;
 use crate::maintain;
 use crate::read::{Entries, Follower, Reader};
@@ -262,6 +263,43 @@ impl Wal {
     /// As [`Reader::seek`].
     pub fn reader_at(&self, seq: u64) -> Result<Reader> {
         Reader::at(self.view(), seq)
+    }
+
+    /// The records from the one with entry `from` on, as they are stored, for another log to
+    /// [`append_frames`](Self::append_frames): as many as are durable and fit `max_bytes`, but at least one; `None`
+    /// where none is durable yet. To wait for them: [`Follower::in_frames`].
+    ///
+    /// Where `from` lies in a batch, all of the batch.
+    ///
+    /// # Errors
+    /// `Removed`, `BeyondEnd`; as reading.
+    pub fn frames(&self, from: u64, max_bytes: u64) -> Result<Option<Frames>> {
+        crate::read::frames(self.view(), from, max_bytes)
+    }
+
+    /// Appends what another log stored, under the same seq ids, and makes this log a copy of that one's
+    /// history: frames that are here already are compared and passed over. Returns the seq ids that are new here,
+    /// when they are as safe as an append's.
+    ///
+    /// What is appended behind by other calls is a history of this log's own: it begins a new epoch, and frames
+    /// of the other log are refused from there on.
+    ///
+    /// # Errors
+    /// With nothing appended: `Gap` where they begin behind [`next_seq`](Self::next_seq), which [`Error::seq`]
+    /// has; `Diverged` where this log has other entries, from [`Error::seq`] on
+    /// ([`truncate_back`](Self::truncate_back) to the one before makes it fit); `TooLarge`. `Busy` where someone
+    /// else appended meanwhile. As [`append`](Self::append), after which the same frames can be given again.
+    pub fn append_frames(&self, frames: &Frames) -> Result<Range<u64>> {
+        self.log().append_frames(frames)
+    }
+
+    /// What the entries with these seq ids amount to, however they are stored: to compare two logs by.
+    ///
+    /// # Errors
+    /// As [`range`](Self::range), and as reading.
+    #[cfg(feature = "digest")]
+    pub fn digest(&self, seqs: impl RangeBounds<u64>) -> Result<crate::Digest> {
+        crate::read::digest(self.range(seqs)?)
     }
 
     /// Follows the log from `from` on, for ever.

@@ -94,6 +94,14 @@ impl Manifest {
         self.epochs.push(Epoch { first_seq, id });
     }
 
+    /// Goes on in epoch `id` from `first_seq` on: the one that the entries before belong to, or another one.
+    pub(crate) fn continue_epoch(&mut self, first_seq: u64, id: u128) {
+        self.epochs.retain(|epoch| epoch.first_seq < first_seq);
+        if self.epochs.last().is_none_or(|last| last.id != id) {
+            self.begin_epoch(first_seq, id);
+        }
+    }
+
     /// Drops epochs, and losses, of which no entry is left below `first_seq`.
     pub(crate) fn drop_before(&mut self, first_seq: u64) {
         while self.epochs.get(1).is_some_and(|second| second.first_seq <= first_seq) {

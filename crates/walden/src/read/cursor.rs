@@ -1,5 +1,7 @@
 //! One record at hand: read, proved, and kept in a window of its segment.
 
+use std::ops::Range;
+
 use super::fault;
 use crate::error::{Error, Result};
 use crate::record::{HEADER_LEN, Header, Packed, decode_plain};
@@ -116,6 +118,13 @@ impl Cursor {
         let Some(header) = header else { return false };
         self.held = Some(Held { offset, header, count: 1, ..held });
         true
+    }
+
+    /// The held record: its header, its seq ids, and its bytes.
+    pub(super) fn record(&self) -> Option<(Header, Range<u64>, &[u8])> {
+        let held = self.held?;
+        let bytes = self.source.held(held.offset, held.header.record_len())?;
+        Some((held.header, held.seq()..held.next_seq(), bytes))
     }
 
     /// The payload of an entry of the held record.

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use super::collect::collect;
 use super::ticker::Ticker;
 use super::walk::Walk;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
+use crate::frames::Frames;
 use crate::snapshot::View;
 use crate::storage::{Clock, SystemClock};
 use crate::sync::Arc;
@@ -25,6 +27,8 @@ const LONGEST: Duration = Duration::from_millis(200);
 pub enum Event {
     /// The next entry.
     Entry(Entry),
+    /// The next entries, as they are stored ([`Follower::in_frames`]).
+    Frames(Frames),
     /// Entries from `at` on that were given before were cut; what follows begins at `at` again, or, after a
     /// `reset`, wherever the log goes on.
     Truncated {
@@ -53,6 +57,8 @@ pub struct Follower {
     pause: Duration,
     ticker: Option<Ticker>,
     ended: bool,
+    /// Gives frames of at most so many bytes instead of entries.
+    frames_of: Option<u64>,
 }
 
 impl Follower {
@@ -67,6 +73,7 @@ impl Follower {
             pause: SHORTEST,
             ticker: None,
             ended: false,
+            frames_of: None,
         })
     }
 
@@ -75,6 +82,14 @@ impl Follower {
     pub fn durable_only(mut self) -> Self {
         self.walk.set_level(Level::Durable);
         self
+    }
+
+    /// Gives records as they are stored, as many at once as are there and fit `max_bytes`, but at least one: for a
+    /// copy of the log elsewhere, by [`Wal::append_frames`](crate::Wal::append_frames). Only once they are durable.
+    #[must_use]
+    pub fn in_frames(mut self, max_bytes: u64) -> Self {
+        self.frames_of = Some(max_bytes);
+        self.durable_only()
     }
 
     /// The seq id of the next entry.
@@ -150,19 +165,26 @@ impl Follower {
         if let Some(at) = self.walk.follow_cut() {
             return Ok(Some(Event::Truncated { at }));
         }
-        match self.walk.forward() {
-            Ok(true) => {
-                let seq = self.walk.position();
-                let payload = self.walk.share(seq, seq.saturating_add(1))?;
-                Ok(Some(Event::Entry(Entry::new(seq, payload))))
-            }
-            Ok(false) => Ok(None),
+        match self.take() {
+            Ok(event) => Ok(event),
             Err(error) if error.is_truncated() => {
                 let at = self.walk.follow_cut();
                 at.map_or(Err(error), |at| Ok(Some(Event::Truncated { at })))
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn take(&mut self) -> Result<Option<Event>> {
+        if let Some(max_bytes) = self.frames_of {
+            return Ok(collect(&mut self.walk, max_bytes)?.map(Event::Frames));
+        }
+        if !self.walk.forward()? {
+            return Ok(None);
+        }
+        let seq = self.walk.position();
+        let payload = self.walk.share(seq, seq.saturating_add(1))?;
+        Ok(Some(Event::Entry(Entry::new(seq, payload))))
     }
 
     /// What a mark must rise to for there to be something new.

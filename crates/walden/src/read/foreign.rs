@@ -51,8 +51,13 @@ impl Foreign {
     /// `NotFound`; whatever looking gives.
     pub(super) fn open(names: Names, storage: Arc<dyn Storage>) -> Result<Self> {
         let survey = Survey::new(names.clone(), Arc::clone(&storage));
-        let snapshot =
-            Snapshot { log_id: 0, segments: Vec::new(), first_seq: 0, losses: Vec::new() };
+        let snapshot = Snapshot {
+            log_id: 0,
+            segments: Vec::new(),
+            first_seq: 0,
+            epochs: Vec::new(),
+            losses: Vec::new(),
+        };
         let shared = Shared { snapshot: Arc::new(snapshot), cuts: Vec::new() };
         let foreign = Self {
             names,
@@ -110,12 +115,13 @@ impl Foreign {
             }
         }
         work.survey.show()?;
-        let losses = found.manifest.losses.clone();
+        let (epochs, losses) = (found.manifest.epochs.clone(), found.manifest.losses.clone());
         let segments = work.survey.segments.values().cloned().collect();
         let log_id = found.manifest.log_id;
         work.manifest = Some(found.manifest);
         work.looked = true;
-        self.publish(cut, reach, Snapshot { log_id, segments, first_seq: reach.first, losses });
+        let first_seq = reach.first;
+        self.publish(cut, reach, Snapshot { log_id, segments, first_seq, epochs, losses });
         Ok(true)
     }
 
@@ -145,7 +151,8 @@ impl Foreign {
         work.survey.show()?;
         let segments = work.survey.segments.values().cloned().collect();
         let first_seq = reach.first;
-        let snapshot = Snapshot { log_id: 0, segments, first_seq, losses: Vec::new() };
+        let (epochs, losses) = (Vec::new(), Vec::new());
+        let snapshot = Snapshot { log_id: 0, segments, first_seq, epochs, losses };
         self.publish(None, reach, snapshot);
         Ok(true)
     }
@@ -208,6 +215,7 @@ fn same_list(a: &Snapshot, b: &Snapshot) -> bool {
     let same = |(a, b): (&Arc<Segment>, &Arc<Segment>)| Arc::ptr_eq(a, b);
     a.log_id == b.log_id
         && a.first_seq == b.first_seq
+        && a.epochs == b.epochs
         && a.losses == b.losses
         && a.segments.len() == b.segments.len()
         && a.segments.iter().zip(&b.segments).all(same)

@@ -8,7 +8,10 @@
 //!
 //! Nothing here writes, and nothing takes the append lock.
 
+mod collect;
 mod cursor;
+#[cfg(feature = "digest")]
+mod digest;
 mod epochs;
 mod fault;
 mod follower;
@@ -30,4 +33,10 @@ pub use self::range::Entries;
 pub use self::read_only::{LogReader, logs_in};
 pub use self::reader::Reader;
 
+pub(crate) use self::collect::frames;
+#[cfg(feature = "digest")]
+pub use self::digest::Digest;
+#[cfg(feature = "digest")]
+pub(crate) use self::digest::digest;
 pub(crate) use self::range::{get, range};
+pub(crate) use self::walk::Walk;

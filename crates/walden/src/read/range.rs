@@ -1,7 +1,7 @@
 //! Single entries, and iterators over many.
 
 use std::iter::FusedIterator;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 
 use bytes::Bytes;
 
@@ -99,6 +99,11 @@ pub struct Entries {
 }
 
 impl Entries {
+    /// The seq ids that are left.
+    pub(crate) fn seqs(&self) -> Range<u64> {
+        self.front.position()..self.end
+    }
+
     fn left(&self) -> u64 {
         self.end.saturating_sub(self.front.position())
     }

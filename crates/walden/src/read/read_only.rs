@@ -8,6 +8,7 @@ use super::foreign::Foreign;
 use super::{Entries, Follower, Reader, range};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
+use crate::frames::Frames;
 use crate::segment::Names;
 use crate::segments::{self, SegmentInfo};
 use crate::snapshot::View;
@@ -148,6 +149,23 @@ impl LogReader {
     /// `Removed`, `BeyondEnd`.
     pub fn reader_at(&self, seq: u64) -> Result<Reader> {
         Reader::at(Arc::clone(&self.view), seq)
+    }
+
+    /// As [`Wal::frames`](crate::Wal::frames), of what is known to be durable.
+    ///
+    /// # Errors
+    /// `Removed`, `BeyondEnd`; `Unsupported` for a log of the Go library; as reading.
+    pub fn frames(&self, from: u64, max_bytes: u64) -> Result<Option<Frames>> {
+        super::frames(Arc::clone(&self.view), from, max_bytes)
+    }
+
+    /// As [`Wal::digest`](crate::Wal::digest).
+    ///
+    /// # Errors
+    /// As [`range`](Self::range), and as reading.
+    #[cfg(feature = "digest")]
+    pub fn digest(&self, bounds: impl RangeBounds<u64>) -> Result<crate::Digest> {
+        super::digest(self.range(bounds)?)
     }
 
     /// Gives every entry from `from` on, and then those to come.

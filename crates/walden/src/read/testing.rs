@@ -40,7 +40,13 @@ impl Fake {
         let dir = tempfile::tempdir().unwrap();
         let names = Names::new(dir.path(), "segment");
         let files = Arc::new(FileCache::new(Arc::new(OsStorage::new())));
-        let list = Snapshot { log_id: LOG_ID, segments: Vec::new(), first_seq, losses: Vec::new() };
+        let list = Snapshot {
+            log_id: LOG_ID,
+            segments: Vec::new(),
+            first_seq,
+            epochs: Vec::new(),
+            losses: Vec::new(),
+        };
         let fake = Arc::new(Self {
             _dir: dir,
             names,

@@ -8,6 +8,7 @@
 //! After an error the position is where it was, so that the same call gives the same answer.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -15,6 +16,7 @@ use super::cursor::{Cursor, Held};
 use super::fault;
 use crate::error::{Error, Result};
 use crate::num;
+use crate::record::Header;
 use crate::segment::Segment;
 use crate::snapshot::{Snapshot, View};
 use crate::sync::Arc;
@@ -206,6 +208,19 @@ impl Walk {
         let payload = cursor.source.share(cursor.entry(seq)?);
         self.position = position;
         Ok(payload)
+    }
+
+    /// The record with the entry at hand: its header, its seq ids, and its bytes as they lie.
+    ///
+    /// # Errors
+    /// None where `forward` said that there is an entry.
+    pub(crate) fn record(&self) -> Result<(Header, Range<u64>, &[u8])> {
+        self.cursor.as_ref().and_then(Cursor::record).ok_or_else(fault::restless)
+    }
+
+    /// Moves the position on, behind entries that were at hand.
+    pub(crate) fn pass(&mut self, position: u64) {
+        self.position = position;
     }
 
     /// Whether the log was cut behind the position, so that the step is to be made again.

@@ -106,7 +106,7 @@ impl Log {
     }
 
     /// Does `work` while nobody appends, with everything durable; on a full disk all before `keeps` is enough.
-    fn with_appends_stopped(
+    pub(super) fn with_appends_stopped(
         &self,
         keeps: u64,
         work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
@@ -244,6 +244,7 @@ impl Log {
             };
             self.watermark.cut(first_cut, keep.next_seq);
             snapshot.first_seq = manifest.first_seq;
+            snapshot.epochs.clone_from(&manifest.epochs);
             snapshot.losses.clone_from(&manifest.losses);
             let kept = keep.kept.map(|(ordinal, _)| ordinal);
             for segment in &snapshot.segments {

@@ -1,5 +1,6 @@
-//! What shortens the log: cuts at either end, and retention.
+//! What shortens the log: cuts at either end, and retention. And what else begins a stretch of history.
 
 pub(crate) mod cut;
+mod epoch;
 pub(crate) mod front;
 pub(crate) mod live;

@@ -57,6 +57,8 @@ pub(crate) enum Content<'a> {
     Single(&'a [&'a [u8]]),
     /// Several entries in one record.
     Packed(&'a [&'a [u8]]),
+    /// A record as another log stored it, with the seq id that comes next.
+    Stored(&'a [u8]),
 }
 
 impl Content<'_> {
@@ -65,10 +67,11 @@ impl Content<'_> {
         match self {
             Self::Single(parts) => record::encode(out, seq, parts),
             Self::Packed(entries) => record::encode_packed(out, seq, entries),
+            Self::Stored(bytes) => out.extend_from_slice(bytes),
         }
     }
 
-    /// Entries, and bytes of the whole record.
+    /// Entries (of a stored record: one, for the caller to know better), and bytes of the whole record.
     pub(crate) fn measure(&self) -> (u64, u64) {
         match self {
             Self::Single(parts) => {
@@ -80,6 +83,7 @@ impl Content<'_> {
                 let body = record::packed_body_len(count, bytes).unwrap_or(u64::MAX / 2);
                 (count, record::OVERHEAD + body)
             }
+            Self::Stored(bytes) => (1, num::size(bytes.len())),
         }
     }
 }
@@ -104,8 +108,10 @@ pub(crate) enum Need {
     Seal,
     /// Space in the active segment, up to this many bytes from its start.
     Grow(u64),
-    /// Another batch of separate records is being appended.
+    /// Another batch of separate records, or frames, are being appended.
     Turn,
+    /// An epoch of its own, where what was appended last is another log's history.
+    OwnEpoch,
     /// A cut to end.
     Cut,
     /// Recovery to be finished.
@@ -133,8 +139,10 @@ pub(crate) struct Appender {
     index_due: u64,
     /// Bytes in the chunks.
     pub(crate) buffered: u64,
-    /// A batch of separate records is in the middle of its appends.
+    /// A batch of separate records, or frames, are in the middle of their appends.
     pub(crate) turn: bool,
+    /// The epoch is another log's: entries of our own must not be taken for its.
+    pub(crate) adopted: bool,
 }
 
 impl Appender {
@@ -157,6 +165,7 @@ impl Appender {
             index_due: 0,
             buffered: 0,
             turn: false,
+            adopted: false,
         }
     }
 
@@ -169,6 +178,9 @@ impl Appender {
         }
         if self.turn && !own_turn {
             return Some(Need::Turn);
+        }
+        if self.adopted && !own_turn {
+            return Some(Need::OwnEpoch);
         }
         if self.must_rotate(len, segment_size) {
             return if self.open_count >= crate::recover::MAX_OPEN {
@@ -276,5 +288,7 @@ impl Appender {
         self.current = None;
         self.buffered = 0;
         self.index_due = 0;
+        // A cut begins an epoch of its own.
+        self.adopted = false;
     }
 }

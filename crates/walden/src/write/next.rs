@@ -77,6 +77,11 @@ impl Log {
                 self.finish_pending()?;
                 return Ok(self.appender.lock());
             }
+            Need::OwnEpoch => {
+                drop(appender);
+                self.own_epoch()?;
+                return Ok(self.appender.lock());
+            }
             Need::Next | Need::Seal => {}
             Need::Grow(end) => {
                 self.attempts.grow_to.fetch_max(end, Ordering::AcqRel);

@@ -169,7 +169,7 @@ impl Log {
         Appended { seqs: slot.seq..slot.next_seq, era, buffer_full }
     }
 
-    fn check_size(&self, len: u64) -> Result<()> {
+    pub(crate) fn check_size(&self, len: u64) -> Result<()> {
         let most = self.settings.max_record_size;
         let payload = len.saturating_sub(record::OVERHEAD);
         if payload <= most {
@@ -245,7 +245,7 @@ impl Log {
             self.check_size(num::size(entry.len()) + record::OVERHEAD)?;
         }
         refuse_in_callback()?;
-        self.take_turn()?;
+        self.take_turn(false)?;
         let mut all: Option<Appended> = None;
         let mut failed = None;
         for entry in entries {
@@ -268,8 +268,7 @@ impl Log {
                 }
             }
         }
-        self.appender.lock().turn = false;
-        self.room.notify_all();
+        self.end_turn();
         match (failed, all) {
             (None, Some(all)) => Ok(all),
             (Some(error), Some(all)) => Err(error.seqs(all.seqs.start, all.seqs.end - 1).advice(
@@ -280,16 +279,47 @@ impl Log {
         }
     }
 
-    fn take_turn(&self) -> Result<()> {
+    /// A record as another log stored it. The caller has the turn, and knows that its seq id is the next one.
+    pub(crate) fn append_stored(&self, record: &[u8], count: u64) -> Result<()> {
+        let len = num::size(record.len());
+        let appended = self.append_with(Content::Stored(record), (count, len), true)?;
+        if appended.buffer_full {
+            // Frames larger than the buffer must not pile up in memory.
+            self.flush_past(appended.seqs.end)?;
+        }
+        Ok(())
+    }
+
+    /// What the strategy promises of all that was appended before `end`.
+    pub(crate) fn settle_before(&self, end: u64, era: u64) -> Result<()> {
+        self.settle(&Appended { seqs: end..end, era, buffer_full: false })
+    }
+
+    /// Keeps other appends waiting: until `end_turn`, seq ids follow each other for this caller, in an epoch of
+    /// the log's own unless what is to be appended is another log's (`graft`).
+    pub(crate) fn take_turn(&self, graft: bool) -> Result<()> {
         let mut appender = self.appender.lock();
-        while appender.turn || matches!(appender.state, State::Cutting) {
+        loop {
             if let Some(cause) = self.latch.cause() {
                 return Err(cause.clone());
             }
-            appender = crate::sync::wait(&self.room, appender);
+            if appender.turn || matches!(appender.state, State::Cutting) {
+                appender = crate::sync::wait(&self.room, appender);
+            } else if appender.adopted && !graft {
+                drop(appender);
+                self.own_epoch()?;
+                appender = self.appender.lock();
+            } else {
+                break;
+            }
         }
         appender.turn = true;
         Ok(())
+    }
+
+    pub(crate) fn end_turn(&self) {
+        self.appender.lock().turn = false;
+        self.room.notify_all();
     }
 }
 

@@ -15,7 +15,7 @@ fn seq(event: Event) -> u64 {
             assert_eq!(entry.payload, payload(entry.seq));
             entry.seq
         }
-        Event::Truncated { at } => panic!("truncated at {at}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,0 +1,204 @@
+//! A run of records as they are stored, with the history that they belong to: what one log gives another.
+//!
+//! On the wire, integers little-endian but for the records themselves, which are as in a segment:
+//!
+//! ```text
+//! "WALDENFR" | version u32 | CRC32C u32 of all that follows | log id u128 | first seq id u64
+//!   | seq id behind the last u64 | epochs u32 | 0 u32 | bytes of records u64
+//!   | per epoch: first seq id u64, id u128 | records
+//! ```
+
+mod history;
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::{Buf, BufMut, Bytes};
+
+pub(crate) use self::history::History;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Epoch, MAX_EPOCHS};
+use crate::num;
+use crate::record::{Decoded, Record, decode};
+
+const MAGIC: [u8; 8] = *b"WALDENFR";
+const VERSION: u32 = 1;
+/// Bytes before those under the checksum.
+const CLEAR_LEN: usize = 16;
+/// Bytes before the epochs.
+const HEAD_LEN: usize = CLEAR_LEN + 16 + 8 + 8 + 4 + 4 + 8;
+const EPOCH_LEN: usize = 24;
+
+/// A run of records as one log stores them, for another to append.
+///
+/// Nothing is decoded, compressed or encoded again on the way. Each record carries its checksum; the history
+/// (the epochs of the log it comes from) tells the receiver whether it is a continuation of what it
+/// has. Batches are whole. Cloning is cheap.
+///
+/// [`Wal::frames`](crate::Wal::frames) and [`LogReader::frames`](crate::LogReader::frames) make them,
+/// [`Wal::append_frames`](crate::Wal::append_frames) takes them, [`to_bytes`](Self::to_bytes) and
+/// [`from_bytes`](Self::from_bytes) carry them over a network.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frames {
+    pub(crate) log_id: u128,
+    pub(crate) seqs: Range<u64>,
+    /// Those with entries before the end of `seqs`, in order, none of them empty.
+    pub(crate) epochs: Vec<Epoch>,
+    /// Proved, and without a gap.
+    pub(crate) records: Bytes,
+}
+
+impl Frames {
+    /// The seq ids of the entries. Never empty.
+    #[must_use]
+    pub fn seqs(&self) -> Range<u64> {
+        self.seqs.clone()
+    }
+
+    /// The id of the log that they come from.
+    #[must_use]
+    pub const fn log_id(&self) -> u128 {
+        self.log_id
+    }
+
+    /// How many bytes the records take, as stored.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        num::size(self.records.len())
+    }
+
+    /// Never: there is at least one entry.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The bytes to send.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let len = HEAD_LEN + self.epochs.len() * EPOCH_LEN + self.records.len();
+        let mut out = Vec::with_capacity(len);
+        out.put_slice(&MAGIC);
+        out.put_u32_le(VERSION);
+        out.put_u32_le(0);
+        out.put_u128_le(self.log_id);
+        out.put_u64_le(self.seqs.start);
+        out.put_u64_le(self.seqs.end);
+        out.put_u32_le(u32::try_from(self.epochs.len()).unwrap_or(u32::MAX));
+        out.put_u32_le(0);
+        out.put_u64_le(num::size(self.records.len()));
+        for epoch in &self.epochs {
+            out.put_u64_le(epoch.first_seq);
+            out.put_u128_le(epoch.id);
+        }
+        out.put_slice(&self.records);
+        let crc = crc32c::crc32c(out.get(CLEAR_LEN..).unwrap_or_default());
+        if let Some(place) = out.get_mut(12..CLEAR_LEN) {
+            place.copy_from_slice(&crc.to_le_bytes());
+        }
+        out
+    }
+
+    /// What was sent. All of it is proved: the whole by its checksum, each record by its own, that seq ids
+    /// follow each other and batches are sound. The records share the memory of `bytes`.
+    ///
+    /// # Errors
+    /// `Corrupt` with the offset where it is not what was sent; `Unsupported` for a newer version.
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self> {
+        let bytes = bytes.into();
+        let mut head = bytes.get(..HEAD_LEN).ok_or_else(|| unsound("too short", bytes.len()))?;
+        if !head.starts_with(&MAGIC) {
+            return Err(unsound("they do not begin as frames do", 0));
+        }
+        head.advance(MAGIC.len());
+        let version = head.get_u32_le();
+        if version != VERSION {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("frames have version {version}, this is for {VERSION}"),
+            )
+            .advice("use a newer walden"));
+        }
+        if head.get_u32_le() != crc32c::crc32c(bytes.get(CLEAR_LEN..).unwrap_or_default()) {
+            return Err(unsound("their checksum does not match", 12));
+        }
+        let log_id = head.get_u128_le();
+        let seqs = head.get_u64_le()..head.get_u64_le();
+        let count = num::index(u64::from(head.get_u32_le()));
+        let zero = head.get_u32_le();
+        let len = head.get_u64_le();
+        if zero != 0 || count == 0 || count > MAX_EPOCHS || seqs.is_empty() || seqs.start == 0 {
+            return Err(unsound("their head makes no sense", CLEAR_LEN));
+        }
+        let records_at = HEAD_LEN + count * EPOCH_LEN;
+        if bytes.len().checked_sub(records_at).map(num::size) != Some(len) {
+            return Err(unsound("their length does not fit", CLEAR_LEN));
+        }
+        let mut list = bytes.get(HEAD_LEN..records_at).unwrap_or_default();
+        let mut epochs: Vec<Epoch> = Vec::with_capacity(count);
+        while list.has_remaining() {
+            let epoch = Epoch { first_seq: list.get_u64_le(), id: list.get_u128_le() };
+            let in_order = epochs.last().is_none_or(|last| last.first_seq < epoch.first_seq);
+            if !in_order || epoch.first_seq >= seqs.end {
+                return Err(unsound("their epochs are out of order", HEAD_LEN));
+            }
+            epochs.push(epoch);
+        }
+        if epochs.first().is_none_or(|first| first.first_seq > seqs.start) {
+            return Err(unsound("their first entry has no epoch", HEAD_LEN));
+        }
+        let frames = Self { log_id, seqs, epochs, records: bytes.slice(records_at..) };
+        frames.prove(records_at)?;
+        Ok(frames)
+    }
+
+    fn prove(&self, records_at: usize) -> Result<()> {
+        let (mut at, mut next) = (0, self.seqs.start);
+        while let Some(rest) = self.records.get(at..).filter(|rest| !rest.is_empty()) {
+            match decode(rest) {
+                Decoded::Record(record) if record.seq() == next && record.footer_ok => {
+                    at += num::index(record.len());
+                    next = record.next_seq();
+                    // A history goes on in another one between two records.
+                    let within = record.seq() + 1..next;
+                    if self.epochs.iter().any(|epoch| within.contains(&epoch.first_seq)) {
+                        return Err(unsound("an epoch begins inside a batch", records_at + at));
+                    }
+                }
+                Decoded::Bad(fault) => return Err(unsound(&fault.to_string(), records_at + at)),
+                _ => return Err(unsound("a record is out of order", records_at + at)),
+            }
+        }
+        if next != self.seqs.end {
+            return Err(unsound("a record is missing", records_at + at));
+        }
+        Ok(())
+    }
+
+    /// The records, each with its bytes.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (Record<'_>, &[u8])> {
+        let mut rest: &[u8] = &self.records;
+        std::iter::from_fn(move || {
+            let Decoded::Record(record) = decode(rest) else { return None };
+            let (bytes, behind) = rest.split_at_checked(num::index(record.len()))?;
+            rest = behind;
+            Some((record, bytes))
+        })
+    }
+}
+
+fn unsound(what: &str, offset: usize) -> Error {
+    Error::corrupt(format!("frames are not what was sent: {what}"))
+        .offset_at(num::size(offset))
+        .advice("have them sent again; nothing was appended")
+}
+
+impl fmt::Debug for Frames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("log_id", &format_args!("{:032x}", self.log_id))
+            .field("seqs", &self.seqs)
+            .field("bytes", &self.records.len())
+            .finish_non_exhaustive()
+    }
+}

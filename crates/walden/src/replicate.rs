@@ -1,0 +1,156 @@
+//! Appends what another log stored: what both reading and writing are needed for.
+
+use std::ops::Range;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::frames::{Frames, History};
+use crate::log::Log;
+use crate::num;
+use crate::read::Walk;
+use crate::record::{Packed, Record};
+use crate::snapshot::View;
+use crate::sync::Arc;
+use crate::watermark::refuse_in_callback;
+
+impl Log {
+    /// Appends the records of `frames` that are not here yet; gives their seq ids, when they are as safe as
+    /// the strategy says.
+    ///
+    /// # Errors
+    /// `Gap`, `Diverged`, `TooLarge` with nothing appended; else as an append.
+    pub(crate) fn append_frames(self: &Arc<Self>, frames: &Frames) -> Result<Range<u64>> {
+        refuse_in_callback()?;
+        let _one = self.grafting.lock();
+        let era = self.watermark.era();
+        for (record, _) in frames.records() {
+            self.check_size(record.len())?;
+        }
+        let next = self.watermark.appended();
+        let seqs = frames.seqs();
+        if seqs.start > next {
+            return Err(gap(seqs.start, next));
+        }
+        self.same_history(frames, next)?;
+        self.same_entries(frames, next)?;
+        let mut at = next;
+        while at < seqs.end {
+            let (id, end) = stretch(frames, at)?;
+            self.graft(frames, at..end, id)?;
+            at = end;
+        }
+        self.settle_before(seqs.end, era)?;
+        Ok(next.min(seqs.end)..seqs.end)
+    }
+
+    /// Appends the records of one epoch.
+    fn graft(&self, frames: &Frames, seqs: Range<u64>, epoch: u128) -> Result<()> {
+        self.adopt_epoch(epoch)?;
+        self.take_turn(true)?;
+        let appended = self.watermark.appended();
+        let grafted = if appended == seqs.start && *self.epoch.lock() == epoch {
+            frames
+                .records()
+                .filter(|(record, _)| seqs.contains(&record.seq()))
+                .try_for_each(|(record, bytes)| self.append_stored(bytes, record.count))
+        } else {
+            // Someone appended or cut in between: what was checked is not so any more.
+            Err(Error::new(ErrorKind::Busy, "the log changed while frames were being appended")
+                .advice("send them again; only one source may write to a log that copies another"))
+        };
+        self.end_turn();
+        grafted
+    }
+
+    /// Refuses what is not a continuation of what is here.
+    fn same_history(&self, frames: &Frames, next: u64) -> Result<()> {
+        let (first, snapshot) = (self.first_seq(), View::snapshot(self));
+        if next <= first {
+            return Ok(());
+        }
+        let mine = History { epochs: &snapshot.epochs, end: next };
+        let theirs = History { epochs: &frames.epochs, end: frames.seqs.end };
+        let last = next.min(frames.seqs.end) - 1;
+        if mine.epoch_of(last) == theirs.epoch_of(last) {
+            return Ok(());
+        }
+        let at = mine.parts_from(&theirs).max(first).min(last);
+        Err(diverged(at, "the entries from here on belong to another history"))
+    }
+
+    /// Refuses entries that are here under the same seq ids with other bytes.
+    fn same_entries(self: &Arc<Self>, frames: &Frames, next: u64) -> Result<()> {
+        let first = self.first_seq();
+        for (record, bytes) in frames.records() {
+            if record.seq() >= next {
+                break;
+            }
+            if record.next_seq() > next {
+                let what = "a batch reaches beyond the end of this log, which has a part of it";
+                return Err(diverged(record.seq().max(first), what));
+            }
+            for seq in record.seq().max(first)..record.next_seq() {
+                if self.same_as_here(&record, bytes, seq)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an entry that is another one here; true if the whole record is the same.
+    fn same_as_here(self: &Arc<Self>, record: &Record<'_>, bytes: &[u8], seq: u64) -> Result<bool> {
+        let mut walk = Walk::new(Arc::clone(self) as Arc<dyn View>, seq);
+        walk.view().refresh()?;
+        if !walk.forward()? {
+            return Err(diverged(seq, "the log was cut meanwhile"));
+        }
+        let (_, seqs, own) = walk.record()?;
+        if seqs.start == record.seq() && seqs.end == record.next_seq() && same(own, bytes) {
+            return Ok(true);
+        }
+        let theirs = entry(record, seq).ok_or_else(|| {
+            let what = "an entry is stored in another way here, compressed, and cannot be compared";
+            Error::new(ErrorKind::Unsupported, what).seq_at(seq)
+        })?;
+        if walk.borrow(seq, seq)? != theirs {
+            return Err(diverged(seq, "this entry has other bytes here"));
+        }
+        Ok(false)
+    }
+}
+
+/// Whether two records hold the same: their footers may differ where one decayed.
+fn same(own: &[u8], theirs: &[u8]) -> bool {
+    let body = |bytes: &[u8]| bytes.len().saturating_sub(num::index(crate::record::FOOTER_LEN));
+    own.get(..body(own)) == theirs.get(..body(theirs))
+}
+
+/// An entry of a record that is not compressed.
+fn entry<'a>(record: &Record<'a>, seq: u64) -> Option<&'a [u8]> {
+    match (record.header.codec(), record.header.is_packed()) {
+        (0, false) => Some(record.stored),
+        (0, true) => Packed::entry(record.stored, seq.checked_sub(record.seq())?),
+        _ => None,
+    }
+}
+
+/// The epoch of the entry `seq`, and the first seq id of `frames` that is not of it.
+fn stretch(frames: &Frames, seq: u64) -> Result<(u128, u64)> {
+    let end = frames.seqs.end;
+    let id = History { epochs: &frames.epochs, end }.epoch_of(seq);
+    let id = id.ok_or_else(|| Error::corrupt("frames have an entry of no epoch").seq_at(seq))?;
+    let next = frames.epochs.iter().map(|epoch| epoch.first_seq).find(|first| *first > seq);
+    Ok((id, next.unwrap_or(end).min(end)))
+}
+
+fn gap(from: u64, next: u64) -> Error {
+    Error::new(ErrorKind::Gap, format!("frames begin with seq id {from}, behind the next one here"))
+        .seq_at(next)
+        .advice(format!("send frames from {next} on, or reset({from}) if those before are gone"))
+}
+
+fn diverged(at: u64, what: &str) -> Error {
+    Error::new(ErrorKind::Diverged, format!("the two logs part: {what}"))
+        .seq_at(at)
+        .advice(format!("truncate_back({}), then take frames from {at} on", at.saturating_sub(1)))
+}

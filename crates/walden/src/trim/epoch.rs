@@ -1,0 +1,63 @@
+//! A new epoch for what is appended from now on, without a cut: another log's that is copied, or one of our own
+//! behind what was copied.
+
+use crate::error::{Error, Result};
+use crate::keeper::Keeper;
+use crate::log::Log;
+use crate::manifest::Place;
+use crate::sync::Ordering;
+
+impl Log {
+    /// What is appended from now on is the history with this id.
+    ///
+    /// # Errors
+    /// As a cut, with nothing changed.
+    pub(crate) fn adopt_epoch(&self, id: u128) -> Result<()> {
+        if *self.epoch.lock() == id && self.appender.lock().adopted {
+            return Ok(());
+        }
+        // Its entries come behind all of ours, so all of ours must be there first.
+        self.with_appends_stopped(u64::MAX, |log, keeper| {
+            log.change_epoch(keeper, id)?;
+            log.appender.lock().adopted = true;
+            Ok(())
+        })
+    }
+
+    /// What is appended from now on is this log's own history.
+    ///
+    /// # Errors
+    /// As a cut, with nothing changed.
+    pub(crate) fn own_epoch(&self) -> Result<()> {
+        self.with_appends_stopped(u64::MAX, |log, keeper| {
+            if !log.appender.lock().adopted {
+                return Ok(());
+            }
+            log.change_epoch(keeper, keeper.random_id()?)?;
+            log.appender.lock().adopted = false;
+            Ok(())
+        })
+    }
+
+    /// Everything is durable, and nobody appends or syncs.
+    fn change_epoch(&self, keeper: &mut Keeper, id: u128) -> Result<()> {
+        let next_seq = self.watermark.appended();
+        let (ordinal, offset) = {
+            let appender = self.appender.lock();
+            let active = appender.active.as_ref().ok_or_else(Error::closed)?;
+            (active.ordinal(), appender.offset)
+        };
+        let mut next = keeper.manifest.clone();
+        next.continue_epoch(next_seq, id);
+        next.lowest_next = next_seq;
+        // Also where the id was this log's before: a mark left from then, of what was cut since, lies in a file
+        // with a lower ordinal, before this place, and so counts for nothing.
+        next.base = Some(Place { ordinal, offset, next_seq });
+        keeper.commit(next)?;
+        *self.epoch.lock() = id;
+        let epochs = keeper.manifest.epochs.clone();
+        self.change_snapshot(|snapshot| snapshot.epochs = epochs);
+        self.named.fetch_max(ordinal, Ordering::AcqRel);
+        Ok(())
+    }
+}
