@@ -1,7 +1,7 @@
 //! Single entries, and iterators over many.
 
 use std::iter::FusedIterator;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, RangeBounds};
 
 use bytes::Bytes;
 
@@ -100,7 +100,8 @@ pub struct Entries {
 
 impl Entries {
     /// The seq ids that are left.
-    pub(crate) fn seqs(&self) -> Range<u64> {
+    #[cfg(feature = "digest")]
+    pub(crate) fn seqs(&self) -> std::ops::Range<u64> {
         self.front.position()..self.end
     }
 
