@@ -121,6 +121,25 @@ impl Retention {
     }
 }
 
+/// How records come into the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Engine {
+    /// By a system call each (or one for many): whatever the filesystem refuses is an error.
+    #[default]
+    Os,
+    /// By a copy into a mapped file, in space reserved before: appends under `OsCache` need no system call.
+    ///
+    /// Promises, files and recovery are the same, with one exception: where the filesystem fails under a mapping
+    /// (it shuts itself down after an error of its own, the medium cannot be read, a copy-on-write filesystem
+    /// is full), the kernel ends the process with SIGBUS, where `Os` gets an error. The log is then as after a
+    /// crash of the process.
+    ///
+    /// On Linux with 64 bits; elsewhere, and on filesystems that cannot reserve space, records are
+    /// written as by `Os`: [`Stats::mapped`](crate::Stats::mapped) tells.
+    Mmap,
+}
+
 /// The settings of a log.
 ///
 /// Start from one of [`Config::durable`], [`Config::os_cache`] and [`Config::background`]; each says
@@ -150,6 +169,7 @@ pub struct Config {
     maintenance: Maintenance,
     retention: Retention,
     quarantine_limit: u64,
+    engine: Engine,
 }
 
 impl Default for Config {
@@ -170,6 +190,7 @@ impl Default for Config {
             maintenance: Maintenance::Thread,
             retention: Retention::keep_all(),
             quarantine_limit: 256 * MIB,
+            engine: Engine::Os,
         }
     }
 }
@@ -204,6 +225,16 @@ impl Config {
             buffer_size: 64 * KIB,
             ..Self::default()
         }
+    }
+
+    /// How records come into the files. Only [`Wal::open`](crate::Wal::open) asks for it; the files are the same.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    pub(crate) const fn chosen_engine(&self) -> Engine {
+        self.engine
     }
 
     /// When an append returns.

@@ -147,7 +147,9 @@ mod wal;
 mod watermark;
 mod write;
 
-pub use config::{BatchFormat, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy};
+pub use config::{
+    BatchFormat, Config, Engine, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy,
+};
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
 pub use frames::Frames;

@@ -15,7 +15,7 @@ use crate::watermark::{Level, Watermark};
 use crate::write::appender::{Appender, State};
 use crate::write::flush::Writer;
 use crate::write::group_commit::Leadership;
-use crate::write::next::{Attempts, allocate};
+use crate::write::next::allocate;
 use crate::write::open::{Extent, OpenSegment};
 
 /// How far the time of day may run ahead of the steady clock before it counts as a jump: clocks are set by
@@ -53,7 +53,8 @@ pub(crate) struct Log {
     pub(crate) appender: Mutex<Appender>,
     /// Appends wait here for room, a turn, or the end of a cut.
     pub(crate) room: Condvar,
-    pub(crate) attempts: Attempts,
+    /// Bytes from its start that the active segment is asked to grow to.
+    pub(crate) grow_to: AtomicU64,
 
     /// Open segments, oldest first; the last is the active one.
     pub(crate) open: Mutex<Vec<Arc<OpenSegment>>>,
@@ -112,7 +113,7 @@ impl Log {
             writer: Mutex::new(Writer::default()),
             appender: Mutex::new(Appender::new(open.clone(), begin, allocated)),
             room: Condvar::new(),
-            attempts: Attempts::default(),
+            grow_to: AtomicU64::new(0),
             open: Mutex::new(open.into_iter().collect()),
             pending: Mutex::new(pending),
             named: AtomicU64::new(keeper.manifest.active),
@@ -205,6 +206,7 @@ impl Log {
         stats.durable = self.watermark.durable();
         stats.segments = crate::num::size(self.snapshot.lock().segments.len());
         stats.open_segments = crate::num::size(self.open.lock().len());
+        stats.mapped = self.open.lock().last().is_some_and(|open| open.file.is_mapped());
         stats.waiters = crate::num::size(self.watermark.waiters());
         stats.bytes_in_flight = self.in_flight();
         stats.poisoned = self.latch.cause().is_some();

@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::segment::source::READ_AHEAD;
 use crate::segment::{Index, RecordSource, Segment, Step, index};
 use crate::stats::Counters;
-use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, Weak, wait, wait_timeout};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Weak, wait, wait_timeout};
 
 #[derive(Debug, Default)]
 struct Flags {
@@ -32,6 +32,8 @@ pub(crate) struct Signal {
     last: Mutex<Duration>,
     /// Held during a round of maintenance, so that closing can wait for its end.
     running: Mutex<()>,
+    /// One more than the highest ordinal whose file was warmed.
+    warmed: AtomicU64,
     /// Starts the sync thread at its first use.
     starter: Mutex<Option<Weak<Log>>>,
 }
@@ -212,6 +214,7 @@ impl Log {
             return Err(cause);
         }
         let prepared = self.prepare();
+        self.warm();
         let kicked = self.signal.is_manual() && std::mem::take(&mut self.signal.flags.lock().sync);
         let synced = if kicked { self.sync() } else { Ok(()) };
         let sealed = self.seal_complete();
@@ -222,6 +225,24 @@ impl Log {
             Ok(())
         };
         prepared.and(synced).and(sealed).and(periodic)
+    }
+
+    /// Readies the space that appends will come to next.
+    fn warm(&self) {
+        let (active, ready) = {
+            let appender = self.appender.lock();
+            let active = appender.active.as_ref();
+            let active = active.map(|open| (open.ordinal(), Arc::clone(&open.file)));
+            let ready = appender.ready.as_ref();
+            (active, ready.map(|ready| (ready.ordinal, Arc::clone(&ready.file))))
+        };
+        for (ordinal, file) in active.into_iter().chain(ready) {
+            // Each once: what is begun now is ahead of the appends that fill it.
+            let number = ordinal.saturating_add(1);
+            if self.signal.warmed.fetch_max(number, Ordering::Relaxed) < number {
+                file.warm();
+            }
+        }
     }
 
     fn periodic(&self) -> Result<()> {

@@ -34,6 +34,8 @@ macro_rules! counters {
             pub waiters: u64,
             /// Bytes appended and not yet durable.
             pub bytes_in_flight: u64,
+            /// Whether records are copied into the active segment's mapping ([`Engine::Mmap`](crate::Engine)).
+            pub mapped: bool,
             /// Whether a sync or write failed and the log takes no more changes.
             pub poisoned: bool,
         }

@@ -16,7 +16,7 @@ use crate::read::{Entries, Follower, Reader};
 use crate::recover::{self, Recovery};
 use crate::snapshot::View;
 use crate::stats::Stats;
-use crate::storage::{Clock, Latch, LatchedStorage, OsStorage, Storage, SystemClock};
+use crate::storage::{self, Clock, Latch, LatchedStorage, Storage, SystemClock};
 use crate::sync::Arc;
 use crate::watermark;
 use crate::write::ticket::{Ready, Ticket};
@@ -68,10 +68,12 @@ impl Wal {
     /// nothing was changed then, and the error names file, offset, seq ids and the next command;
     /// `TornTail` under `RecoveryMode::Strict`; `Unsupported`; `InvalidInput`; `Io`; `OutOfSpace`.
     pub fn open(dir: impl AsRef<Path>, config: Config) -> Result<Self> {
-        Self::open_with(dir, config, Arc::new(OsStorage::new()), Arc::new(SystemClock::default()))
+        let storage = storage::of_engine(config.chosen_engine());
+        Self::open_with(dir, config, storage, Arc::new(SystemClock::default()))
     }
 
-    /// As [`open`](Self::open), on a storage and clock of the caller's: a simulated disk, for one.
+    /// As [`open`](Self::open), on a storage and clock of the caller's: a simulated disk, for one. The storage
+    /// decides how files are written, whatever [`Config::engine`] says.
     ///
     /// # Errors
     /// As [`open`](Self::open).

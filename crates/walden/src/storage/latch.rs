@@ -228,6 +228,14 @@ impl File for LatchedFile {
         self.inner.len()
     }
 
+    fn warm(&self) {
+        self.inner.warm();
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.inner.is_mapped()
+    }
+
     fn modified(&self) -> io::Result<SystemTime> {
         self.inner.modified()
     }

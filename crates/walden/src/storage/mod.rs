@@ -6,6 +6,9 @@
 
 mod clock;
 mod latch;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[expect(unsafe_code, reason = "a mapping is memory that the kernel shares")]
+mod mmap;
 mod os;
 
 use std::ffi::OsString;
@@ -17,6 +20,8 @@ use std::time::SystemTime;
 pub(crate) use self::clock::micros;
 pub use self::clock::{Clock, SystemClock};
 pub(crate) use self::latch::{Latch, LatchedStorage};
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub use self::mmap::MmapStorage;
 pub use self::os::OsStorage;
 use crate::sync::Arc;
 
@@ -50,6 +55,17 @@ pub struct DirEntry {
     pub name: OsString,
     /// What it stands for.
     pub kind: FileKind,
+}
+
+/// The storage for an engine: where the platform cannot map files, [`OsStorage`] serves for both.
+pub(crate) fn of_engine(engine: crate::Engine) -> Arc<dyn Storage> {
+    match engine {
+        crate::Engine::Os => Arc::new(OsStorage::new()),
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        crate::Engine::Mmap => Arc::new(MmapStorage::new()),
+        #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+        crate::Engine::Mmap => Arc::new(OsStorage::new()),
+    }
 }
 
 /// A filesystem.
@@ -175,6 +191,15 @@ pub trait File: Send + Sync + fmt::Debug {
     /// The operating system's.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// A hint that reserved space will be written to soon: what can be done ahead, off the way of an append, may
+    /// be done now.
+    fn warm(&self) {}
+
+    /// Whether bytes in reserved space are copied into a mapping, without a system call.
+    fn is_mapped(&self) -> bool {
+        false
     }
 
     /// When the file was last written to, where that is known.

@@ -28,12 +28,8 @@ impl OsStorage {
     }
 }
 
-fn os_file(file: fs::File) -> Arc<dyn File> {
-    Arc::new(OsFile { file, locked: false })
-}
-
-impl Storage for OsStorage {
-    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+impl OsStorage {
+    pub(super) fn open_file(self, path: &Path, access: Access) -> io::Result<OsFile> {
         let write = access == Access::ReadWrite;
         let mut options = fs::OpenOptions::new();
         options.read(true).write(write);
@@ -44,15 +40,25 @@ impl Storage for OsStorage {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(os_file(file))
+        Ok(OsFile { file, locked: false })
     }
 
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+    pub(super) fn create_file(self, path: &Path) -> io::Result<OsFile> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path).map(os_file)
+        options.open(path).map(|file| OsFile { file, locked: false })
+    }
+}
+
+impl Storage for OsStorage {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(self.open_file(path, access)?))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(self.create_file(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -105,9 +111,16 @@ impl Storage for OsStorage {
 }
 
 #[derive(Debug)]
-struct OsFile {
+pub(super) struct OsFile {
     file: fs::File,
     locked: bool,
+}
+
+#[cfg(target_os = "linux")]
+impl OsFile {
+    pub(super) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.file)
+    }
 }
 
 impl Drop for OsFile {

@@ -6,40 +6,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Log, empty_segment};
 use crate::stats::Counters;
 use crate::storage::File;
-use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, wait};
+use crate::sync::{Arc, MutexGuard, Ordering, wait};
 use crate::watermark::refuse_in_callback;
 use crate::write::appender::Appender;
 use crate::write::open::{Extent, OpenSegment};
 
 /// Below this, a smaller piece of a segment is not worth asking for.
 const LEAST_PIECE: u64 = 64 << 10;
-
-/// Tries at making room: so that an append that waits learns of a try that failed after it asked.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts {
-    count: AtomicU64,
-    failed: Mutex<Option<(u64, Error)>>,
-    /// Bytes from its start that the active segment is asked to grow to.
-    grow_to: AtomicU64,
-}
-
-impl Attempts {
-    fn begin(&self) -> u64 {
-        self.count.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    fn now(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
-    }
-
-    fn fail(&self, attempt: u64, error: Error) {
-        *self.failed.lock() = Some((attempt, error));
-    }
-
-    fn failed_since(&self, before: u64) -> Option<Error> {
-        self.failed.lock().as_ref().filter(|(n, _)| *n > before).map(|(_, e)| e.clone())
-    }
-}
 
 /// Allocates from `from` up to a whole segment, or as much as there is room for.
 ///
@@ -59,8 +32,8 @@ pub(crate) fn allocate(file: &dyn File, from: u64, segment_size: u64, have: u64)
 }
 
 impl Log {
-    /// Waits outside the append lock for what an append needs, or does it where there is no thread to.
-    /// Gives the lock back; the caller looks again.
+    /// Does what an append needs, outside the append lock, or waits for it: the log's own thread, which does it
+    /// ahead, may be busy sealing. Gives the lock back; the caller looks again.
     ///
     /// # Errors
     /// `OutOfSpace`, or what else kept it from being made; `Poisoned`.
@@ -82,40 +55,39 @@ impl Log {
                 self.own_epoch()?;
                 return Ok(self.appender.lock());
             }
-            Need::Next | Need::Seal => {}
+            Need::Seal => return self.wait_for_seal(appender),
+            Need::Next => {}
             Need::Grow(end) => {
-                self.attempts.grow_to.fetch_max(end, Ordering::AcqRel);
+                self.grow_to.fetch_max(end, Ordering::AcqRel);
             }
         }
+        drop(appender);
+        let prepared = self.prepare();
+        let appender = self.appender.lock();
+        match prepared {
+            // What was asked for may have been made all the same.
+            Err(error) if self.still_needs(&appender, need) => {
+                self.count_full(&error);
+                Err(error)
+            }
+            _ => Ok(appender),
+        }
+    }
+
+    /// Waits until one of the open segments is sealed, or seals where there is no thread that does.
+    fn wait_for_seal<'a>(
+        &'a self,
+        appender: MutexGuard<'a, Appender>,
+    ) -> Result<MutexGuard<'a, Appender>> {
         if self.signal.is_manual() {
             drop(appender);
-            self.prepare().inspect_err(|error| {
-                if error.is_out_of_space() {
-                    Counters::add(&self.counters.disk_full, 1);
-                }
-            })?;
-            if need == Need::Seal {
-                self.flush()?;
-                self.seal_complete()?;
-            }
+            self.flush()?;
+            self.seal_complete()?;
             return Ok(self.appender.lock());
         }
-        let before = self.attempts.now();
         self.signal.wake();
-        let mut appender = appender;
-        // Woken by anything that changes `room`'s conditions; `need` is asked anew by the caller.
-        if self.attempts.now() == before {
-            appender = wait(&self.room, appender);
-        }
+        let appender = wait(&self.room, appender);
         self.latch.check()?;
-        if let Some(error) = self.attempts.failed_since(before)
-            && self.still_needs(&appender, need)
-        {
-            if error.is_out_of_space() {
-                Counters::add(&self.counters.disk_full, 1);
-            }
-            return Err(error);
-        }
         Ok(appender)
     }
 
@@ -127,17 +99,19 @@ impl Log {
         }
     }
 
+    fn count_full(&self, error: &Error) {
+        if error.is_out_of_space() {
+            Counters::add(&self.counters.disk_full, 1);
+        }
+    }
+
     /// Makes ready what is missing: the next segment, or space in the active one.
     ///
     /// # Errors
     /// What kept it from being made; who waits for it is told.
     pub(crate) fn prepare(&self) -> Result<()> {
         let _one = self.preparing.lock();
-        let attempt = self.attempts.begin();
         let result = self.grow_active().and_then(|()| self.prepare_next());
-        if let Err(error) = &result {
-            self.attempts.fail(attempt, error.clone());
-        }
         // The lock is taken so that nobody is between looking and waiting.
         drop(self.appender.lock());
         self.room.notify_all();
@@ -145,7 +119,7 @@ impl Log {
     }
 
     fn grow_active(&self) -> Result<()> {
-        let want = self.attempts.grow_to.swap(0, Ordering::AcqRel);
+        let want = self.grow_to.swap(0, Ordering::AcqRel);
         let (open, have) = {
             let appender = self.appender.lock();
             match (&appender.active, appender.allocated) {
