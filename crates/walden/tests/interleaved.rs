@@ -12,10 +12,10 @@ use walden_sim::{SimClock, SimDisk};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// What happens in the middle of the next making of a file, the next write, and the next sync.
+/// What happens in the middle of the next shortening of a file, the next write, and the next sync.
 #[derive(Default)]
 struct Hooks {
-    create: Option<Hook>,
+    shorten: Option<Hook>,
     write: Option<Hook>,
     sync: Option<Hook>,
 }
@@ -53,7 +53,6 @@ impl Storage for Hooked {
         Ok(self.wrap(self.disk.open(path, access)?))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.fire(|hooks| &mut hooks.create);
         Ok(self.wrap(self.disk.create(path)?))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -96,6 +95,7 @@ impl File for HookedFile {
         self.0.allocate(offset, len)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.1.fire(|hooks| &mut hooks.shorten);
         self.0.set_len(len)
     }
     fn len(&self) -> io::Result<u64> {
@@ -125,7 +125,7 @@ fn records_that_come_during_a_round_wait_for_those_before_them() {
     wal.append([1; 20]).unwrap();
     let (in_write, in_sync) = (wal.clone(), wal.clone());
     *hooked.hooks.lock().unwrap() = Hooks {
-        create: None,
+        shorten: None,
         write: Some(Box::new(move || {
             in_write.append([2; 20]).unwrap();
             in_write.append([3; 20]).unwrap();
@@ -143,8 +143,8 @@ fn records_that_come_during_a_round_wait_for_those_before_them() {
     assert_eq!(wal.durable_seq(), 3);
 }
 
-/// The log's own thread panics while it makes the next segment: an append that waits for it is told, and does not
-/// wait for ever.
+/// The log's own thread panics while it seals: an append that waits because four segments are open is told, and
+/// does not wait for ever.
 #[test]
 fn a_panic_of_the_logs_thread_is_told_to_who_waits() {
     let (done, wait) = std::sync::mpsc::channel();
@@ -154,8 +154,8 @@ fn a_panic_of_the_logs_thread_is_told_to_who_waits() {
         let config = Config::os_cache().segment_size(100);
         let wal = Wal::open_with("/log", config, Arc::new(hooked.clone()), clock).unwrap();
         let panics: Hook = Box::new(|| std::panic::resume_unwind(Box::new("on purpose")));
-        // The next segment may be ready by now, the one after it is not.
-        hooked.hooks.lock().unwrap().create = Some(panics);
+        // Only the log's thread seals, and a segment's free space is cut off for that.
+        hooked.hooks.lock().unwrap().shorten = Some(panics);
         let refused = (0..8).find_map(|_| wal.append([1; 60]).err());
         done.send(refused.map(|error| error.kind())).unwrap();
     });
