@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::storage::Engine;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -119,25 +120,6 @@ impl Retention {
     pub(crate) const fn segment_limit(&self) -> Option<u64> {
         self.max_segments
     }
-}
-
-/// How records come into the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Engine {
-    /// By a system call each (or one for many): whatever the filesystem refuses is an error.
-    #[default]
-    Os,
-    /// By a copy into a mapped file, in space reserved before: appends under `OsCache` need no system call.
-    ///
-    /// Promises, files and recovery are the same, with one exception: where the filesystem fails under a mapping
-    /// (it shuts itself down after an error of its own, the medium cannot be read, a copy-on-write filesystem
-    /// is full), the kernel ends the process with SIGBUS, where `Os` gets an error. The log is then as after a
-    /// crash of the process.
-    ///
-    /// On Linux with 64 bits; elsewhere, and on filesystems that cannot reserve space, records are
-    /// written as by `Os`: [`Stats::mapped`](crate::Stats::mapped) tells.
-    Mmap,
 }
 
 /// The settings of a log.

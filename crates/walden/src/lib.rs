@@ -147,9 +147,7 @@ mod wal;
 mod watermark;
 mod write;
 
-pub use config::{
-    BatchFormat, Config, Engine, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy,
-};
+pub use config::{BatchFormat, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy};
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
 pub use frames::Frames;
@@ -159,6 +157,7 @@ pub use read::{Entries, Event, Follower, LogReader, Reader, logs_in};
 pub use recover::{CutTail, Origin, Recovery};
 pub use segments::SegmentInfo;
 pub use stats::Stats;
+pub use storage::Engine;
 pub use wal::Wal;
 pub use write::ticket::Ticket;
 

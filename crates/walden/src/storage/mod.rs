@@ -57,14 +57,33 @@ pub struct DirEntry {
     pub kind: FileKind,
 }
 
+/// How records come into the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Engine {
+    /// By a system call each (or one for many): whatever the filesystem refuses is an error.
+    #[default]
+    Os,
+    /// By a copy into a mapped file, in space reserved before: appends under `OsCache` need no system call.
+    ///
+    /// Promises, files and recovery are the same, with one exception: where the filesystem fails under a mapping
+    /// (it shuts itself down after an error of its own, the medium cannot be read, a copy-on-write filesystem
+    /// is full), the kernel ends the process with SIGBUS, where `Os` gets an error. The log is then as after a
+    /// crash of the process.
+    ///
+    /// On Linux with 64 bits; elsewhere, and on filesystems that cannot reserve space, records are
+    /// written as by `Os`: [`Stats::mapped`](crate::Stats::mapped) tells.
+    Mmap,
+}
+
 /// The storage for an engine: where the platform cannot map files, [`OsStorage`] serves for both.
-pub(crate) fn of_engine(engine: crate::Engine) -> Arc<dyn Storage> {
+pub(crate) fn of_engine(engine: Engine) -> Arc<dyn Storage> {
     match engine {
-        crate::Engine::Os => Arc::new(OsStorage::new()),
+        Engine::Os => Arc::new(OsStorage::new()),
         #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-        crate::Engine::Mmap => Arc::new(MmapStorage::new()),
+        Engine::Mmap => Arc::new(MmapStorage::new()),
         #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-        crate::Engine::Mmap => Arc::new(OsStorage::new()),
+        Engine::Mmap => Arc::new(OsStorage::new()),
     }
 }
 
