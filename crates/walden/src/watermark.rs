@@ -186,11 +186,16 @@ impl Watermark {
         self.appended.store(next_seq, Ordering::Release);
     }
 
-    /// Called by whoever holds the write lock.
+    /// Called by the one who may write; [`tell_written`](Self::tell_written) has to follow.
     pub(crate) fn raise_written(&self, next_seq: u64) {
         debug_assert!(next_seq >= self.written(), "written rises");
         assert!(next_seq <= self.appended(), "written ≤ appended");
         self.written.store(next_seq, Ordering::SeqCst);
+    }
+
+    /// Wakes those who waited for what [`raise_written`](Self::raise_written) raised: apart from it, so that
+    /// nobody is woken under a lock that it is wanted for.
+    pub(crate) fn tell_written(&self) {
         self.wake_reached();
     }
 
@@ -457,8 +462,10 @@ mod tests {
         let cancelled = mark.register(Level::Written, 3, 0, call(&count)).unwrap();
         mark.cancel(cancelled);
         mark.raise_written(3);
+        mark.tell_written();
         assert_eq!(count.load(Ordering::SeqCst), 0);
         mark.raise_written(6);
+        mark.tell_written();
         assert_eq!(count.load(Ordering::SeqCst), 1);
         mark.raise_durable(4);
         assert_eq!(count.load(Ordering::SeqCst), 2);

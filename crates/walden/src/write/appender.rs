@@ -41,6 +41,13 @@ pub(crate) struct Slot {
     pub(crate) len: u64,
 }
 
+impl Slot {
+    /// How far its segment has come with it.
+    pub(crate) fn end(&self) -> Extent {
+        Extent { end: self.offset + self.len, next_seq: self.next_seq }
+    }
+}
+
 /// A segment's file made ready, under its `.next` name.
 #[derive(Debug)]
 pub(crate) struct Ready {
@@ -135,6 +142,8 @@ pub(crate) struct Appender {
     full: VecDeque<Chunk>,
     current: Option<Chunk>,
     spare: Option<Vec<u8>>,
+    /// Where records are encoded that are written at once.
+    pub(super) scratch: Vec<u8>,
     /// From this seq id on the active segment's index wants an entry.
     index_due: u64,
     /// Bytes in the chunks.
@@ -162,6 +171,7 @@ impl Appender {
             full: VecDeque::new(),
             current: None,
             spare: None,
+            scratch: Vec::new(),
             index_due: 0,
             buffered: 0,
             turn: false,
@@ -263,13 +273,28 @@ impl Appender {
     }
 
     /// Gives the chunks to the write stage, which gives an emptied buffer for them.
-    pub(crate) fn take_chunks(&mut self, into: &mut VecDeque<Chunk>, spare: Option<Vec<u8>>) {
+    pub(crate) fn take_chunks(&mut self, into: &mut VecDeque<Chunk>, spare: &mut Option<Vec<u8>>) {
         if self.buffered > 0 {
             into.extend(self.full.drain(..));
             into.extend(self.current.take());
             self.buffered = 0;
         }
-        self.spare = self.spare.take().or(spare);
+        if self.spare.is_none() {
+            self.spare = spare.take();
+        }
+    }
+
+    /// Takes in a record that could not be written at once: it waits like one that was encoded to wait.
+    pub(crate) fn keep(&mut self, chunk: Chunk, len: u64) {
+        self.full.push_back(chunk);
+        self.buffered += len;
+    }
+
+    /// Tells the active segment that all of it is written: records written at once don't, one by one.
+    pub(crate) fn all_is_written(&self) {
+        if let Some(active) = &self.active {
+            active.wrote(Extent { end: self.offset, next_seq: self.next_seq });
+        }
     }
 
     /// Begins anew behind a cut: in `open`, with `extent` as its content.

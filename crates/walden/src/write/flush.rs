@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::num;
 use crate::stats::Counters;
 use crate::storage::write_full;
-use crate::sync::{Arc, Ordering};
+use crate::sync::Ordering;
 
 /// What is being written. Behind the write lock.
 #[derive(Debug, Default)]
@@ -23,26 +23,8 @@ pub(crate) struct Writer {
     pub(super) queue: VecDeque<Chunk>,
     /// An emptied buffer, for the append stage to fill next.
     spare: Option<Vec<u8>>,
-    /// Where records go that are written without passing through the queue.
-    pub(super) direct: Option<Direct>,
-}
-
-/// The segment that is written to without a queue, and the buffer for it.
-#[derive(Debug)]
-pub(super) struct Direct {
-    pub(super) open: Arc<OpenSegment>,
-    pub(super) bytes: Vec<u8>,
-    /// How far these writes have come. Told to the segment by the next flush: leaders and sealing flush
-    /// before they ask it.
-    pub(super) wrote: Extent,
-}
-
-impl Writer {
-    pub(super) fn publish(&self) {
-        if let Some(Direct { open, wrote, .. }) = &self.direct {
-            open.wrote(*wrote);
-        }
-    }
+    /// Where large records are encoded that cannot be written from where they are.
+    pub(super) scratch: Vec<u8>,
 }
 
 /// Buffers above this size are not kept for the next time.
@@ -60,15 +42,23 @@ impl Log {
 
     /// As [`flush`](Self::flush), unless all before `next_seq` is written already when the lock is had.
     pub(crate) fn flush_past(&self, next_seq: u64) -> Result<()> {
+        if self.watermark.written() >= next_seq {
+            return Ok(());
+        }
         let mut writer = self.writer.lock();
         if self.watermark.written() >= next_seq { Ok(()) } else { self.flush_all(&mut writer) }
     }
 
     fn flush_all(&self, writer: &mut Writer) -> Result<()> {
-        let spare = writer.spare.take();
-        self.appender.lock().take_chunks(&mut writer.queue, spare);
+        {
+            let mut appender = self.appender.lock();
+            appender.take_chunks(&mut writer.queue, &mut writer.spare);
+            if writer.queue.is_empty() {
+                // With both locks held nobody is writing, and nothing waits to be.
+                appender.all_is_written();
+            }
+        }
         let result = self.write_queue(writer);
-        writer.publish();
         self.note_stuck(!writer.queue.is_empty());
         result
     }
@@ -86,16 +76,29 @@ impl Log {
             let Chunk { open, offset, bytes, next_seq, first_seq } = chunk;
             let extent = Extent { end: offset + num::size(bytes.len()), next_seq: *next_seq };
             self.wrote(open, *offset, *first_seq, extent);
-            open.wrote(extent);
             writer.spare = writer.queue.pop_front().map(|chunk| chunk.bytes).and_then(emptied);
         }
         Ok(())
     }
 
     /// Raises what tells of writing, for a write at `offset` that began with `first_seq` and has come to
-    /// `extent`. Under the write lock. The segment learns its extent after that: a leader makes that durable,
-    /// which must not be more than what is written.
+    /// `extent`, and then tells the segment: a leader makes that durable, which must not be more than what is
+    /// written. Under the write lock.
     pub(super) fn wrote(&self, open: &OpenSegment, offset: u64, first_seq: u64, extent: Extent) {
+        self.show_written(open, offset, first_seq, extent);
+        self.watermark.tell_written();
+        open.wrote(extent);
+    }
+
+    /// As [`wrote`](Self::wrote), but that neither who waits nor the segment is told. By the only one who may
+    /// write now: so nobody else counts writes.
+    pub(super) fn show_written(
+        &self,
+        open: &OpenSegment,
+        offset: u64,
+        first_seq: u64,
+        extent: Extent,
+    ) {
         Counters::add_alone(&self.counters.writes, 1);
         if offset == 0 {
             open.segment.note_first_seq(first_seq);
@@ -116,9 +119,8 @@ impl Log {
     /// Forgets what was not written: a cut removed it. The write lock must be free.
     pub(crate) fn forget_unwritten(&self) {
         let mut writer = self.writer.lock();
-        self.appender.lock().take_chunks(&mut writer.queue, None);
+        self.appender.lock().take_chunks(&mut writer.queue, &mut None);
         writer.queue.clear();
-        writer.direct = None;
         self.stuck.store(false, Ordering::Release);
     }
 }

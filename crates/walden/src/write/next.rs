@@ -186,6 +186,9 @@ impl Log {
             appender.ready = Some(ready);
             return Err(Error::io("name the next segment", &wal, error));
         }
+        if self.watermark.written() == appender.next_seq {
+            appender.all_is_written();
+        }
         let segment = Arc::new(empty_segment(self, ready.ordinal, Arc::clone(&ready.file)));
         let begin = Extent { end: 0, next_seq: appender.next_seq };
         let bytes = self.counters.bytes_appended.load(Ordering::Relaxed);

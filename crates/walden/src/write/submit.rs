@@ -18,8 +18,18 @@ use crate::watermark::{Level, refuse_in_callback};
 pub(crate) struct Appended {
     pub(crate) seqs: Range<u64>,
     pub(crate) era: u64,
-    /// Whether buffered bytes reached the limit, so that someone should write them.
-    pub(super) buffer_full: bool,
+    pub(super) came: Came,
+}
+
+/// How far a record came with its append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// The kernel has it.
+    Written,
+    /// It waits in a buffer.
+    Buffered,
+    /// So it does, and buffered bytes reached the limit: someone should write them.
+    BufferFull,
 }
 
 impl Log {
@@ -56,7 +66,8 @@ impl Log {
     }
 
     fn ticket(self: &Arc<Self>, appended: Appended) -> Result<Ticket> {
-        if appended.buffer_full || self.settings.strategy == SyncStrategy::OsCache {
+        let os_cache = self.settings.strategy == SyncStrategy::OsCache;
+        if appended.came == Came::BufferFull || (os_cache && appended.came == Came::Buffered) {
             match self.flush_past(appended.seqs.end) {
                 // The seq ids are given: the ticket tells once the bytes found room.
                 Err(error) if error.is_out_of_space() => {}
@@ -92,11 +103,14 @@ impl Log {
             SyncStrategy::Always => self.wait_durable(appended.seqs.end, appended.era),
             SyncStrategy::OsCache => {
                 self.signal.note_dirty();
+                if appended.came == Came::Written {
+                    return Ok(());
+                }
                 self.written_or_cause(appended)
             }
             SyncStrategy::Background => {
                 self.signal.note_dirty();
-                if appended.buffer_full {
+                if appended.came == Came::BufferFull {
                     match self.flush() {
                         // The bytes wait in memory, as this strategy allows; new appends are refused.
                         Err(error) if error.is_out_of_space() => {}
@@ -124,6 +138,8 @@ impl Log {
     fn append_record(&self, content: Content<'_>) -> Result<Appended> {
         let measure = content.measure();
         self.check_size(measure.1)?;
+        // Before any lock: this may be a callback that tells of the failure, from under one.
+        self.latch.check()?;
         match self.append_through(content, measure)? {
             Some(appended) => Ok(appended),
             None => self.append_with(content, measure, false),
@@ -148,25 +164,19 @@ impl Log {
             }
         }
         let slot = appender.encode(content, measure, now)?;
-        let buffer_full = appender.buffered >= self.settings.buffer_size;
-        Ok(self.appended(appender, slot, buffer_full))
+        let full = appender.buffered >= self.settings.buffer_size;
+        Ok(self.appended(slot, if full { Came::BufferFull } else { Came::Buffered }))
     }
 
     /// What is left to do under the append lock once a record has its slot.
-    pub(super) fn appended(
-        &self,
-        appender: MutexGuard<'_, Appender>,
-        slot: Slot,
-        buffer_full: bool,
-    ) -> Appended {
+    pub(super) fn appended(&self, slot: Slot, came: Came) -> Appended {
         self.watermark.raise_appended(slot.next_seq);
         let era = self.watermark.era();
         // Counted under the lock: no read-modify-write is needed.
         Counters::add_alone(&self.counters.appends, 1);
         Counters::add_alone(&self.counters.entries, slot.next_seq - slot.seq);
         Counters::add_alone(&self.counters.bytes_appended, slot.len);
-        drop(appender);
-        Appended { seqs: slot.seq..slot.next_seq, era, buffer_full }
+        Appended { seqs: slot.seq..slot.next_seq, era, came }
     }
 
     pub(crate) fn check_size(&self, len: u64) -> Result<()> {
@@ -221,7 +231,7 @@ impl Log {
             [] => {
                 self.check()?;
                 let next = self.watermark.appended();
-                Ok(Appended { seqs: next..next, era: self.watermark.era(), buffer_full: false })
+                Ok(Appended { seqs: next..next, era: self.watermark.era(), came: Came::Buffered })
             }
             [entry] => self.append_record(Content::Single(&[entry])),
             _ => {
@@ -255,9 +265,9 @@ impl Log {
                     None => all = Some(one),
                     Some(all) => {
                         all.seqs.end = one.seqs.end;
-                        all.buffer_full = one.buffer_full;
+                        all.came = one.came;
                         // A batch larger than the buffer must not pile up in memory.
-                        if one.buffer_full {
+                        if one.came == Came::BufferFull {
                             drop(self.flush());
                         }
                     }
@@ -283,7 +293,7 @@ impl Log {
     pub(crate) fn append_stored(&self, record: &[u8], count: u64) -> Result<()> {
         let len = num::size(record.len());
         let appended = self.append_with(Content::Stored(record), (count, len), true)?;
-        if appended.buffer_full {
+        if appended.came == Came::BufferFull {
             // Frames larger than the buffer must not pile up in memory.
             self.flush_past(appended.seqs.end)?;
         }
@@ -292,7 +302,7 @@ impl Log {
 
     /// What the strategy promises of all that was appended before `end`.
     pub(crate) fn settle_before(&self, end: u64, era: u64) -> Result<()> {
-        self.settle(&Appended { seqs: end..end, era, buffer_full: false })
+        self.settle(&Appended { seqs: end..end, era, came: Came::Buffered })
     }
 
     /// Keeps other appends waiting: until `end_turn`, seq ids follow each other for this caller, in an epoch of

@@ -1,8 +1,21 @@
 //! Encoding and writing in one go: what `OsCache` does, and large records in every strategy.
 //!
-//! Who has the write lock needs the append lock only to take seq ids and a place: what others append behind
-//! is written behind, by whoever gets the write lock next. A large record is not copied: header, payload and
-//! footer are written from where they are.
+//! Under `OsCache` a record must reach the kernel before its append returns. Where nothing waits to be written,
+//! the next record to be written is the next to be appended: so the append lock alone makes the order, and is
+//! held through encoding and one write. Where something waits (separate batches, frames, a full disk), the
+//! record waits with it.
+//!
+//! ```text
+//! append at once                           flush, or a large record
+//! --------------                           ------------------------
+//! takes the append lock                    takes the write lock
+//! written = next_seq? no: queues           takes what is queued (append lock), or a slot: next_seq is
+//!                                            beyond `written` until it is written
+//! writes, raises `written`                 writes, raises `written`
+//! ```
+//!
+//! Large records, where they cannot go at once, take the write lock, and the append lock just for a slot, so that
+//! others encode meanwhile. They are not copied: header, payload and footer are written from where they are.
 //!
 //! Letting one thread write what eight have encoded was measured slower than this on two cores (0.87 and
 //! 0.94 of a bare loop under a mutex, against 0.96): the waking costs more than the system calls saved.
@@ -10,14 +23,14 @@
 use std::io::IoSlice;
 
 use super::appender::{Appender, Chunk, Content, Slot, State};
-use super::flush::{Direct, KEEP_BUFFER, Writer};
-use super::open::Extent;
-use super::submit::Appended;
+use super::flush::{KEEP_BUFFER, Writer};
+use super::open::OpenSegment;
+use super::submit::{Appended, Came};
 use crate::config::SyncStrategy;
 use crate::error::Result;
 use crate::log::Log;
 use crate::record;
-use crate::storage::{write_full, write_parts_full};
+use crate::storage::{File, write_full, write_parts_full};
 use crate::sync::{Arc, Ordering};
 
 /// From this length on a record is written from where it is.
@@ -39,21 +52,45 @@ impl Log {
         content: Content<'_>,
         measure: (u64, u64),
     ) -> Result<Option<Appended>> {
-        let len = measure.1;
-        if len >= LARGE {
-            loop {
-                if let Some(appended) = self.through(&mut self.writer.lock(), content, measure)? {
-                    return Ok(Some(appended));
-                }
-                // Room is waited for without the write lock: who makes it may need that.
-                drop(self.room_for(len, false)?);
-            }
+        if self.settings.strategy == SyncStrategy::OsCache
+            && let Some(appended) = self.at_once(content, measure)?
+        {
+            return Ok(Some(appended));
         }
-        if self.settings.strategy != SyncStrategy::OsCache {
+        if measure.1 < LARGE {
             return Ok(None);
         }
-        let mut writer = self.writer.lock();
-        self.through(&mut writer, content, measure)
+        loop {
+            if let Some(appended) = self.through(&mut self.writer.lock(), content, measure)? {
+                return Ok(Some(appended));
+            }
+            // Room is waited for without the write lock: who makes it may need that.
+            drop(self.room_for(measure.1, false)?);
+        }
+    }
+
+    /// `None`: something must happen or be written first.
+    fn at_once(&self, content: Content<'_>, (count, len): (u64, u64)) -> Result<Option<Appended>> {
+        let now = self.clock.now_coarse_micros();
+        let mut guard = self.appender.lock();
+        let appender = &mut *guard;
+        if self.watermark.written() != appender.next_seq || !self.has_room(appender, len)? {
+            return Ok(None);
+        }
+        let slot = appender.take_slot(count, len, now)?;
+        let Some(open) = &appender.active else { return Ok(None) };
+        let mut appended = self.appended(slot, Came::Written);
+        match write_record(&*open.file, &mut appender.scratch, content, slot) {
+            Ok(()) => self.show_written(open, slot.offset, slot.seq, slot.end()),
+            Err(error) => {
+                let chunk = self.unwritten(open, content, slot, Some(error));
+                appender.keep(chunk, len);
+                appended.came = Came::Buffered;
+            }
+        }
+        drop(guard);
+        self.watermark.tell_written();
+        Ok(Some(appended))
     }
 
     /// `None`: something must happen first that cannot be waited for with the write lock held.
@@ -69,19 +106,20 @@ impl Log {
             return Ok(None);
         }
         let slot = appender.take_slot(count, len, now)?;
-        let Some(open) = &appender.active else { return Ok(None) };
-        if !writer.direct.as_ref().is_some_and(|direct| Arc::ptr_eq(&direct.open, open)) {
-            writer.publish();
-            writer.direct = Some(Direct {
-                open: Arc::clone(open),
-                bytes: Vec::new(),
-                // Nothing yet: what is queued before may find no room.
-                wrote: Extent { end: 0, next_seq: slot.seq },
-            });
+        let Some(open) = appender.active.clone() else { return Ok(None) };
+        appender.take_chunks(&mut writer.queue, &mut None);
+        let mut appended = self.appended(slot, Came::Written);
+        drop(appender);
+        // What is queued comes first.
+        let ready = writer.queue.is_empty() || self.write_queue(writer).is_ok();
+        let written = ready.then(|| write_record(&*open.file, &mut writer.scratch, content, slot));
+        if let Some(Ok(())) = written {
+            self.wrote(&open, slot.offset, slot.seq, slot.end());
+        } else {
+            let error = written.and_then(std::result::Result::err);
+            writer.queue.push_back(self.unwritten(&open, content, slot, error));
+            appended.came = Came::BufferFull;
         }
-        appender.take_chunks(&mut writer.queue, None);
-        let mut appended = self.appended(appender, slot, false);
-        appended.buffer_full = !self.write_through(writer, content, slot);
         Ok(Some(appended))
     }
 
@@ -102,29 +140,31 @@ impl Log {
         Ok(true)
     }
 
-    /// Writes what is queued, and then this record. False: it could not be; it was queued then.
-    fn write_through(&self, writer: &mut Writer, content: Content<'_>, slot: Slot) -> bool {
-        let queue_written = writer.queue.is_empty() || self.write_queue(writer).is_ok();
-        let Some(direct) = &mut writer.direct else { return false };
-        let written = queue_written.then(|| write_record(direct, content, slot));
-        if let Some(Ok(())) = written {
-            direct.wrote = Extent { end: slot.offset + slot.len, next_seq: slot.next_seq };
-            self.wrote(&direct.open, slot.offset, slot.seq, direct.wrote);
-            return true;
-        }
-        let mut chunk = Chunk::new(Arc::clone(&direct.open), slot, Vec::new());
-        if let Some(Err(error)) = written {
+    /// A record that could not be written: the bytes wait, since the seq ids were given.
+    fn unwritten(
+        &self,
+        open: &Arc<OpenSegment>,
+        content: Content<'_>,
+        slot: Slot,
+        error: Option<std::io::Error>,
+    ) -> Chunk {
+        let mut chunk = Chunk::new(Arc::clone(open), slot, Vec::new());
+        if let Some(error) = error {
             drop(self.write_failed(&chunk, error));
         }
         content.encode(&mut chunk.bytes, slot.seq);
-        writer.queue.push_back(chunk);
         self.note_stuck(true);
-        false
+        chunk
     }
 }
 
 /// Writes a record to its slot.
-fn write_record(direct: &mut Direct, content: Content<'_>, slot: Slot) -> std::io::Result<()> {
+fn write_record(
+    file: &dyn File,
+    scratch: &mut Vec<u8>,
+    content: Content<'_>,
+    slot: Slot,
+) -> std::io::Result<()> {
     if let Content::Single(payload) = content
         && slot.len >= LARGE
         && payload.len() <= MOST_PARTS
@@ -135,10 +175,12 @@ fn write_record(direct: &mut Direct, content: Content<'_>, slot: Slot) -> std::i
         for (part, bytes) in parts.iter_mut().zip(whole) {
             *part = IoSlice::new(bytes);
         }
-        return write_parts_full(&*direct.open.file, &mut parts, slot.offset);
+        return write_parts_full(file, &mut parts, slot.offset);
     }
-    direct.bytes.clear();
-    direct.bytes.shrink_to(KEEP_BUFFER);
-    content.encode(&mut direct.bytes, slot.seq);
-    write_full(&*direct.open.file, &direct.bytes, slot.offset)
+    scratch.clear();
+    if scratch.capacity() > KEEP_BUFFER {
+        scratch.shrink_to(KEEP_BUFFER);
+    }
+    content.encode(scratch, slot.seq);
+    write_full(file, scratch, slot.offset)
 }
