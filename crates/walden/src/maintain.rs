@@ -297,6 +297,7 @@ impl Log {
         }
         let Some(complete) = oldest.sealable() else { return Ok(false) };
         oldest.segment.note_last_append(&*oldest.file);
+        oldest.file.cool();
         oldest.sync_with(complete.end, || keeper.seal(&complete, successor))?;
         self.latch.check()?;
         self.named.fetch_max(keeper.manifest.active, Ordering::AcqRel);

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
-use walden::{Config, ErrorKind, Wal};
+use walden::{Config, ErrorKind, Maintenance, Wal};
+use walden_sim::{Action, EIO, Fault, OpKind, SimClock, SimDisk};
 
 /// Fails the test, instead of hanging for ever, if it has not ended in time.
 fn within<T: Send + 'static>(seconds: u64, work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -255,4 +256,27 @@ fn a_callback_cannot_wait_for_itself() {
             wal.close().unwrap();
         }
     });
+}
+
+/// A write fails, and a callback that is told so appends: it gets the cause, and does not wait for the lock that the
+/// failed append holds.
+#[test]
+fn a_callback_that_tells_of_a_failed_write_can_append() {
+    for config in [Config::os_cache(), Config::background().buffer_size(1)] {
+        let kind = within(20, move || {
+            let disk = SimDisk::new();
+            let clock = Arc::new(SimClock::new(1));
+            let config = config.maintenance(Maintenance::Manual);
+            let wal = Wal::open_with("/log", config, Arc::new(disk.clone()), clock).unwrap();
+            let (told, outcome) = mpsc::channel();
+            let in_callback = wal.clone();
+            wal.submit("first").unwrap().on_complete(move |_| {
+                told.send(in_callback.append("third").map_err(|error| error.kind())).unwrap();
+            });
+            disk.add_fault(Fault::new(Action::Error(EIO)).on([OpKind::Write]).suffix(".wal"));
+            assert_eq!(wal.append("second").unwrap_err().kind(), ErrorKind::Poisoned);
+            outcome.recv().unwrap()
+        });
+        assert_eq!(kind, Err(ErrorKind::Poisoned));
+    }
 }

@@ -232,6 +232,10 @@ impl File for LatchedFile {
         self.inner.warm();
     }
 
+    fn cool(&self) {
+        self.inner.cool();
+    }
+
     fn is_mapped(&self) -> bool {
         self.inner.is_mapped()
     }

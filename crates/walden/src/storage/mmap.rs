@@ -193,6 +193,12 @@ impl File for MmapFile {
         }
     }
 
+    fn cool(&self) {
+        // A sync has to write-protect each page that is mapped, and to tell every processor of it, one by one;
+        // here all go at once.
+        self.map.lock().unmap();
+    }
+
     fn len(&self) -> io::Result<u64> {
         self.os.len()
     }

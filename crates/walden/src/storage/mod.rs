@@ -216,6 +216,9 @@ pub trait File: Send + Sync + fmt::Debug {
     /// be done now.
     fn warm(&self) {}
 
+    /// A hint that nothing more will be written: what [`warm`](Self::warm) and writing have set up can go.
+    fn cool(&self) {}
+
     /// Whether bytes in reserved space are copied into a mapping, without a system call.
     fn is_mapped(&self) -> bool {
         false
