@@ -13,6 +13,8 @@
 )]
 #![expect(clippy::print_stderr, reason = "the seed is printed")]
 
+mod engine;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -20,6 +22,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use engine::over;
 use walden::{Config, SyncStrategy, Wal};
 use walden_sim::Rng;
 
@@ -32,7 +35,7 @@ fn config(strategy: &str) -> Config {
         _ => SyncStrategy::Background,
     };
     // Small segments, so that rotation and sealing are killed too.
-    Config::durable().sync_strategy(strategy).segment_size(64 << 10).buffer_size(8 << 10)
+    over(Config::durable()).sync_strategy(strategy).segment_size(64 << 10).buffer_size(8 << 10)
 }
 
 /// A payload that its own bytes prove: a number, its length, and bytes that follow from both.
@@ -192,4 +195,9 @@ fn background_loses_some() {
     let lost = (0..40)
         .any(|_| kills.round("background", 4, Duration::from_millis(30 + rng.below(60))) > 0);
     assert!(lost, "forty kills lost nothing: the test would not notice a loss");
+}
+
+#[test]
+fn all_of_it_over_mapped_files() {
+    engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
 }

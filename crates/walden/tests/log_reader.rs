@@ -2,12 +2,15 @@
 //! gap, nothing twice. Once through the log itself, once as another process would read it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail them")]
 
+mod engine;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use engine::over;
 use walden::{
     BatchFormat, Config, Entry, ErrorKind, Event, Follower, LogReader, Mode, Reader, Result,
     SyncStrategy, Wal,
@@ -38,7 +41,7 @@ impl Model {
 }
 
 fn config() -> Config {
-    Config::os_cache()
+    over(Config::os_cache())
         .mode(Mode::Debug)
         .segment_size(700)
         .sync_strategy(SyncStrategy::OsCache)
@@ -261,4 +264,9 @@ fn followers_of_a_log_in_this_process() {
             reader.join().unwrap();
         });
     }
+}
+
+#[test]
+fn all_of_it_over_mapped_files() {
+    engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
 }

@@ -7,9 +7,12 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod engine;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use engine::over;
 use walden::offline::{
     Choice, Plan, Severity, Target, adopt, copy, inspect, repair_apply, repair_plan, salvage,
     verify,
@@ -19,7 +22,7 @@ use walden::{Config, Maintenance, Mode, Wal};
 const RECORD: u64 = 128;
 
 fn config() -> Config {
-    Config::durable().mode(Mode::Debug).segment_size(4096).maintenance(Maintenance::Manual)
+    over(Config::durable()).mode(Mode::Debug).segment_size(4096).maintenance(Maintenance::Manual)
 }
 
 fn target(dir: &Path) -> Target {
@@ -450,4 +453,9 @@ fn carry_out(dir: &Path, plan: &Plan, rng: &mut walden_sim::Rng) -> bool {
         panic!("{command}: {error}\n{plan:#?}");
     }
     true
+}
+
+#[test]
+fn all_of_it_over_mapped_files() {
+    engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
 }

@@ -8,10 +8,13 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod engine;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::over;
 use walden::{Config, Error, ErrorKind, Event, Frames, LogReader, Maintenance, Wal};
 use walden_sim::{CrashPlan, Rng, SimClock, SimDisk};
 
@@ -52,8 +55,9 @@ fn ship(source: &Wal, copy: &Wal, max_bytes: u64) -> Result<(), Error> {
 
 fn pair() -> (tempfile::TempDir, Wal, Wal) {
     let dir = tempfile::tempdir().unwrap();
-    let source = Wal::open(dir.path().join("a"), Config::os_cache().segment_size(700)).unwrap();
-    let copy = Wal::open(dir.path().join("b"), Config::durable().segment_size(450)).unwrap();
+    let source =
+        Wal::open(dir.path().join("a"), over(Config::os_cache()).segment_size(700)).unwrap();
+    let copy = Wal::open(dir.path().join("b"), over(Config::durable()).segment_size(450)).unwrap();
     (dir, source, copy)
 }
 
@@ -76,11 +80,11 @@ fn a_copy_has_the_same_entries_batches_and_history() {
         assert_eq!(frames.seqs(), 7..11);
         // A copy can be copied, and goes on being one after reopening.
         copy.close().unwrap();
-        let copy = Wal::open(dir.path().join("b"), Config::durable()).unwrap();
+        let copy = Wal::open(dir.path().join("b"), over(Config::durable())).unwrap();
         fill(&source, 120);
         source.sync().unwrap();
         ship(&source, &copy, max_bytes).unwrap();
-        let third = Wal::open(dir.path().join("c"), Config::durable()).unwrap();
+        let third = Wal::open(dir.path().join("c"), over(Config::durable())).unwrap();
         ship(&copy, &third, max_bytes).unwrap();
         fill(&source, 130);
         source.sync().unwrap();
@@ -147,8 +151,9 @@ fn what_a_copy_appends_itself_is_its_own_history() {
         let dir = tempfile::tempdir().unwrap();
         let format =
             if separate { walden::BatchFormat::Separate } else { walden::BatchFormat::Packed };
-        let source = Wal::open(dir.path().join("a"), Config::durable()).unwrap();
-        let copy = Wal::open(dir.path().join("b"), Config::durable().batch_format(format)).unwrap();
+        let source = Wal::open(dir.path().join("a"), over(Config::durable())).unwrap();
+        let copy =
+            Wal::open(dir.path().join("b"), over(Config::durable()).batch_format(format)).unwrap();
         fill(&source, 10);
         ship(&source, &copy, 1 << 20).unwrap();
         // The same bytes on both sides: only the epochs can tell.
@@ -270,7 +275,7 @@ struct Copy {
 
 impl Copy {
     fn config() -> Config {
-        Config::durable().segment_size(300).maintenance(Maintenance::Manual)
+        over(Config::durable()).segment_size(300).maintenance(Maintenance::Manual)
     }
 
     fn open(&mut self) -> Result<(), Error> {
@@ -306,7 +311,7 @@ fn history(seed: u64) {
     let mut rng = Rng::new(seed);
     let clock = SimClock::new(seed);
     let source_disk = SimDisk::with_clock(clock.clone());
-    let config = Config::durable().segment_size(400).maintenance(Maintenance::Manual);
+    let config = over(Config::durable()).segment_size(400).maintenance(Maintenance::Manual);
     let (disk, times) = (Arc::new(source_disk), Arc::new(clock.clone()));
     let source = Wal::open_with(Path::new("/source"), config, disk, times).unwrap();
     let disk = SimDisk::with_clock(clock.clone());
@@ -453,4 +458,9 @@ fn a_mark_of_an_epoch_that_comes_back_does_not_count() {
             return;
         }
     }
+}
+
+#[test]
+fn all_of_it_over_mapped_files() {
+    engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
 }

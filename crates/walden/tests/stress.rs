@@ -2,6 +2,8 @@
 #![expect(clippy::print_stderr, reason = "the figures are shown")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
+mod engine;
+
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use engine::over;
 use walden::{BatchFormat, Config, ErrorKind, Retention, SyncStrategy, Wal};
 
 /// Fails the test, instead of hanging for ever, if it has not ended in time.
@@ -43,7 +46,8 @@ fn a_ticket_in_each_of_its_faces() {
     within(60, || {
         for strategy in [SyncStrategy::Background, SyncStrategy::OsCache, SyncStrategy::Always] {
             let dir = tempfile::tempdir().unwrap();
-            let wal = Wal::open(dir.path(), Config::durable().sync_strategy(strategy)).unwrap();
+            let wal =
+                Wal::open(dir.path(), over(Config::durable()).sync_strategy(strategy)).unwrap();
             let first = wal.submit("waited for").unwrap();
             assert_eq!(first.seqs(), 1..2);
             assert_eq!(first.wait().unwrap(), 1..2);
@@ -65,7 +69,7 @@ fn a_ticket_in_each_of_its_faces() {
             drop(wal.submit("dropped: cancels nothing").unwrap());
             assert_eq!(wal.next_seq(), 8);
             wal.close().unwrap();
-            let wal = Wal::open(dir.path(), Config::durable()).unwrap();
+            let wal = Wal::open(dir.path(), over(Config::durable())).unwrap();
             assert_eq!(wal.next_seq(), 8);
         }
     });
@@ -75,7 +79,7 @@ fn a_ticket_in_each_of_its_faces() {
 fn a_ticket_for_what_was_cut_says_so() {
     within(60, || {
         let dir = tempfile::tempdir().unwrap();
-        let wal = Wal::open(dir.path(), Config::background()).unwrap();
+        let wal = Wal::open(dir.path(), over(Config::background())).unwrap();
         let kept = wal.submit("kept").unwrap();
         let cut = wal.submit("cut").unwrap();
         wal.truncate_back(1).unwrap();
@@ -93,7 +97,7 @@ fn a_ticket_for_what_was_cut_says_so() {
 fn the_last_handle_may_go_in_a_callback() {
     within(60, || {
         let dir = tempfile::tempdir().unwrap();
-        let wal = Wal::open(dir.path(), Config::os_cache()).unwrap();
+        let wal = Wal::open(dir.path(), over(Config::os_cache())).unwrap();
         let (told, tell) = mpsc::channel();
         let clone = wal.clone();
         wal.submit("x").unwrap().on_complete(move |outcome| {
@@ -103,7 +107,7 @@ fn the_last_handle_may_go_in_a_callback() {
         drop(wal);
         assert!(tell.recv_timeout(Duration::from_secs(30)).unwrap());
         let begun = Instant::now();
-        while let Err(error) = Wal::open(dir.path(), Config::durable()) {
+        while let Err(error) = Wal::open(dir.path(), over(Config::durable())) {
             assert_eq!(error.kind(), ErrorKind::Locked);
             assert!(begun.elapsed() < Duration::from_secs(20), "the log was closed");
             std::thread::sleep(Duration::from_millis(5));
@@ -116,7 +120,7 @@ fn in_flight_is_limited() {
     within(60, || {
         let dir = tempfile::tempdir().unwrap();
         let config =
-            Config::background().max_in_flight(1000).sync_interval(Duration::from_secs(60));
+            over(Config::background()).max_in_flight(1000).sync_interval(Duration::from_secs(60));
         let wal = Wal::open(dir.path(), config).unwrap();
         let mut busy = 0;
         for _ in 0..20 {
@@ -141,7 +145,7 @@ fn in_flight_is_limited() {
 /// Appenders, batches, tickets, cuts at both ends, resets, metadata and syncs, from many threads.
 fn everything(strategy: SyncStrategy, format: BatchFormat, seconds: u64) {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config::durable()
+    let config = over(Config::durable())
         .sync_strategy(strategy)
         .segment_size(16 << 10)
         .buffer_size(4 << 10)
@@ -222,7 +226,7 @@ fn everything_at_once_with_separate_records() {
 fn many_threads_one_order() {
     within(60, || {
         let dir = tempfile::tempdir().unwrap();
-        let wal = Wal::open(dir.path(), Config::os_cache().segment_size(32 << 10)).unwrap();
+        let wal = Wal::open(dir.path(), over(Config::os_cache()).segment_size(32 << 10)).unwrap();
         let all = Mutex::new(BTreeMap::new());
         std::thread::scope(|scope| {
             for thread in 0..8 {
@@ -251,7 +255,7 @@ fn a_follower_across_a_reset() {
     within(60, || {
         for next in [3, 500] {
             let dir = tempfile::tempdir().unwrap();
-            let wal = Wal::open(dir.path(), Config::os_cache()).unwrap();
+            let wal = Wal::open(dir.path(), over(Config::os_cache())).unwrap();
             wal.append_batch(["a", "b", "c", "d", "e"]).unwrap();
             let mut follower = wal.follow(1).unwrap();
             for _ in 0..4 {
@@ -267,4 +271,9 @@ fn a_follower_across_a_reset() {
             );
         }
     });
+}
+
+#[test]
+fn all_of_it_over_mapped_files() {
+    engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
 }

@@ -161,8 +161,9 @@ impl File for MmapFile {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         self.os.allocate(offset, len)?;
         let mut map = self.map.lock();
-        let (from, present) =
-            map.region.as_ref().map_or((offset, 0), |region| (region.start, map.present));
+        // What lies between two reserved pieces is not: a store there could find the disk full.
+        let joined = map.region.as_ref().filter(|region| region.reaches(offset));
+        let (from, present) = joined.map_or((offset, 0), |region| (region.start, map.present));
         // Where it cannot be mapped (no address space, a filesystem that cannot), it is written.
         let region = Region::new(&self.os, from, offset + len).ok().map(Arc::new);
         *map = Map { region, present };
@@ -251,6 +252,11 @@ impl Region {
         Ok(Self { base, len, start })
     }
 
+    /// Whether `offset` lies in it, or right behind it.
+    fn reaches(&self, offset: u64) -> bool {
+        offset.checked_sub(self.start).is_some_and(|at| at <= num::size(self.len))
+    }
+
     /// Where bytes of the file lie in the mapping, if all of them do.
     fn place(&self, offset: u64, len: usize) -> Option<usize> {
         let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
@@ -292,3 +298,6 @@ impl Drop for Region {
         debug_assert!(unmapped.is_ok(), "a whole mapping can be unmapped: {unmapped:?}");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A log that was Go's and then ours stays one that Go's format describes: read by a decoder that shares
 //! nothing with the library.
 
+use crate::engine::over;
 use walden::{BatchFormat, Config, SyncStrategy, Wal};
 
 use crate::decoder;
@@ -24,7 +25,7 @@ fn goes_on(name: &'static str, strategy: SyncStrategy, rounds: u64) {
     let dir = vector.copy();
     let mut expected: Vec<(u64, String)> =
         vector.sound().into_iter().map(|record| (record.seq, record.sha256)).collect();
-    let config = Config::durable()
+    let config = over(Config::durable())
         .sync_strategy(strategy)
         .segment_size(vector.segment_size.min(64 << 10))
         .batch_format(BatchFormat::Separate);

@@ -17,6 +17,13 @@
 mod adopted;
 mod damaged;
 mod decoder;
+#[path = "../engine/mod.rs"]
+mod engine;
 mod sound;
 mod vectors;
 mod written;
+
+#[test]
+fn all_of_it_over_mapped_files() {
+    engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::engine::over;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use walden::{Config, Entry};
@@ -91,7 +92,7 @@ impl Vector {
     }
 
     pub(crate) fn config(&self) -> Config {
-        Config::durable().segment_size(self.segment_size)
+        over(Config::durable()).segment_size(self.segment_size)
     }
 
     /// The files, to be written to.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::engine::over;
 use walden::{BatchFormat, Config, Wal};
 
 use crate::decoder;
@@ -52,8 +53,8 @@ fn same(name: &'static str, payloads: &[Vec<u8>], hows: &[How]) {
     let expected = filled(&vector.log());
     let configs = [
         vector.config(),
-        Config::os_cache().segment_size(vector.segment_size),
-        Config::background().segment_size(vector.segment_size),
+        over(Config::os_cache()).segment_size(vector.segment_size),
+        over(Config::background()).segment_size(vector.segment_size),
     ];
     for how in hows {
         for config in &configs {

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::engine::over;
 use walden::{Config, ErrorKind, LogReader, Origin, Wal};
 use walden_sim::SimDisk;
 
@@ -127,7 +128,7 @@ fn small(dir: &Path, config: Config) -> Wal {
 }
 
 fn durable() -> Config {
-    Config::durable().segment_size(200)
+    over(Config::durable()).segment_size(200)
 }
 
 /// Every file and folder, with what is in it.

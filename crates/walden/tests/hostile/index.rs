@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::over;
 use walden::{Config, Wal};
 use walden_sim::{SimClock, SimDisk};
 
@@ -121,7 +122,7 @@ fn missing() {
 #[test]
 fn a_flipped_bit_that_leads_to_a_forged_record() {
     let disk = SimDisk::with_clock(SimClock::new(6));
-    let config = Config::durable().maintenance(walden::Maintenance::Manual);
+    let config = over(Config::durable()).maintenance(walden::Maintenance::Manual);
     let log = crate::logs::open_as(&disk, config).unwrap();
     let mut at = 0;
     for seq in 1..32_u64 {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::engine::over;
 use walden::{Config, Entry, Error, ErrorKind, LogReader, Maintenance, Result, SyncStrategy, Wal};
 use walden_sim::{SimClock, SimDisk};
 
@@ -36,7 +37,7 @@ pub(crate) fn manifest() -> PathBuf {
 }
 
 pub(crate) fn config() -> Config {
-    Config::durable().segment_size(400).maintenance(Maintenance::Manual)
+    over(Config::durable()).segment_size(400).maintenance(Maintenance::Manual)
 }
 
 pub(crate) fn open_as(disk: &SimDisk, config: Config) -> Result<Wal> {

@@ -13,6 +13,8 @@
 
 mod child;
 mod doubt;
+#[path = "../engine/mod.rs"]
+mod engine;
 mod flags;
 mod flips;
 #[cfg(unix)]
@@ -26,3 +28,8 @@ mod segments;
 mod sizes;
 mod stale;
 mod truncated;
+
+#[test]
+fn all_of_it_over_mapped_files() {
+    engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
+}
