@@ -11,12 +11,54 @@ use crate::segment::{Index, RecordSource, Segment, Step, index};
 use crate::stats::Counters;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Weak, wait, wait_timeout};
 
+/// What a thread of its own does where the maintenance thread is not to be waited for.
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    /// Leads syncs, for those who must not.
+    Sync,
+    /// Makes the next segment ready while others are sealed.
+    Prepare,
+}
+
+impl Job {
+    const fn thread(self) -> &'static str {
+        match self {
+            Self::Sync => "walden-sync",
+            Self::Prepare => "walden-prepare",
+        }
+    }
+
+    /// How long the thread stays without work: while many segments are sealed in a row, for the second.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Sync => Duration::from_secs(1),
+            Self::Prepare => Duration::from_secs(8),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct JobState {
+    wanted: bool,
+    /// It has a thread.
+    running: bool,
+}
+
 #[derive(Debug, Default)]
 struct Flags {
     work: bool,
-    sync: bool,
     stop: bool,
-    sync_thread: bool,
+    sync: JobState,
+    prepare: JobState,
+}
+
+impl Flags {
+    const fn job(&mut self, job: Job) -> &mut JobState {
+        match job {
+            Job::Sync => &mut self.sync,
+            Job::Prepare => &mut self.prepare,
+        }
+    }
 }
 
 /// How the threads of a log are told that there is something to do.
@@ -25,6 +67,7 @@ pub(crate) struct Signal {
     flags: Mutex<Flags>,
     maintenance: Condvar,
     sync: Condvar,
+    prepare: Condvar,
     manual: AtomicBool,
     /// Set while something waits for the next periodic sync.
     dirty: AtomicBool,
@@ -34,7 +77,7 @@ pub(crate) struct Signal {
     running: Mutex<()>,
     /// One more than the highest ordinal whose file was warmed.
     warmed: AtomicU64,
-    /// Starts the sync thread at its first use.
+    /// Starts a thread where one is needed.
     starter: Mutex<Option<Weak<Log>>>,
 }
 
@@ -58,27 +101,64 @@ impl Signal {
 
     /// Asks the sync thread to lead, for those who cannot: tasks and callbacks.
     pub(crate) fn kick_sync(&self) {
-        if self.is_manual() {
-            self.flags.lock().sync = true;
-            return;
-        }
+        self.kick(Job::Sync);
+    }
+
+    /// A segment was begun: the maintenance thread seals the one before it, and meanwhile another thread, if it
+    /// runs, makes the next one. Under the append lock: no thread is started.
+    pub(crate) fn rotated(&self) {
+        self.flags.lock().prepare.wanted = true;
+        self.prepare.notify_one();
+        self.wake();
+    }
+
+    fn take(&self, job: Job) -> bool {
+        std::mem::take(&mut self.flags.lock().job(job).wanted)
+    }
+
+    /// Has a thread of its own do this; one is started if none runs.
+    fn kick(&self, job: Job) {
         let start = {
             let mut flags = self.flags.lock();
-            flags.sync = true;
-            !flags.stop && !std::mem::replace(&mut flags.sync_thread, true)
+            let stop = flags.stop || self.is_manual();
+            let state = flags.job(job);
+            state.wanted = true;
+            !stop && !std::mem::replace(&mut state.running, true)
         };
         if start {
             let log = self.starter.lock().clone();
             let started = log.is_some_and(|log| {
-                let thread = std::thread::Builder::new().name("walden-sync".to_owned());
-                thread.spawn(move || sync_loop(&log)).is_ok()
+                let thread = std::thread::Builder::new().name(job.thread().to_owned());
+                thread.spawn(move || helper_loop(&log, job)).is_ok()
             });
             if !started {
                 // Tried again at the next kick.
-                self.flags.lock().sync_thread = false;
+                self.flags.lock().job(job).running = false;
             }
         }
-        self.sync.notify_one();
+        self.condvar(job).notify_one();
+    }
+
+    const fn condvar(&self, job: Job) -> &Condvar {
+        match job {
+            Job::Sync => &self.sync,
+            Job::Prepare => &self.prepare,
+        }
+    }
+
+    /// Waits until the job is to be done. False: the thread is to end.
+    fn next_turn(&self, job: Job) -> bool {
+        let mut flags = self.flags.lock();
+        if !flags.job(job).wanted && !flags.stop {
+            flags = wait_timeout(self.condvar(job), flags, job.patience());
+        }
+        if !flags.job(job).wanted {
+            // Ends when idle, so that a log whose handles are gone can go.
+            flags.job(job).running = false;
+            return false;
+        }
+        flags.job(job).wanted = false;
+        !flags.stop
     }
 
     /// Ends the threads; what they were doing is done when this returns.
@@ -86,6 +166,7 @@ impl Signal {
         self.flags.lock().stop = true;
         self.maintenance.notify_all();
         self.sync.notify_all();
+        self.prepare.notify_all();
         drop(self.running.lock());
     }
 }
@@ -145,28 +226,26 @@ impl Drop for Round<'_> {
     }
 }
 
-fn sync_loop(weak: &Weak<Log>) {
+/// A thread that is there while it is needed.
+fn helper_loop(weak: &Weak<Log>, job: Job) {
     loop {
         let Some(log) = weak.upgrade() else { return };
-        {
-            let mut flags = log.signal.flags.lock();
-            while !flags.sync && !flags.stop {
-                // Looks up now and then, so that a log whose handles are gone can go.
-                flags = wait_timeout(&log.signal.sync, flags, Duration::from_secs(1));
-                if !flags.sync && !flags.stop {
-                    flags.sync_thread = false;
-                    return;
+        if !log.signal.next_turn(job) {
+            return;
+        }
+        match job {
+            Job::Sync => {
+                if log.sync().is_err() {
+                    // A full disk: those who wait go on waiting, without a thread that spins for them.
+                    let flags = log.signal.flags.lock();
+                    drop(wait_timeout(&log.signal.sync, flags, Duration::from_millis(50)));
                 }
             }
-            if flags.stop {
-                return;
+            Job::Prepare => {
+                // Who waits for it tries itself, and learns what keeps it from being made.
+                drop(log.prepare());
+                log.warm();
             }
-            flags.sync = false;
-        }
-        if log.sync().is_err() {
-            // A full disk: those who wait go on waiting, without a thread that spins for them.
-            let flags = log.signal.flags.lock();
-            drop(wait_timeout(&log.signal.sync, flags, Duration::from_millis(50)));
         }
     }
 }
@@ -215,8 +294,12 @@ impl Log {
         }
         let prepared = self.prepare();
         self.warm();
-        let kicked = self.signal.is_manual() && std::mem::take(&mut self.signal.flags.lock().sync);
+        let kicked = self.signal.is_manual() && self.signal.take(Job::Sync);
         let synced = if kicked { self.sync() } else { Ok(()) };
+        if !self.signal.is_manual() && self.open.lock().len() > 1 {
+            // Sealing takes its time.
+            self.signal.kick(Job::Prepare);
+        }
         let sealed = self.seal_complete();
         let periodic = if self.until_due().is_some_and(|due| due.is_zero()) {
             *self.signal.last.lock() = self.clock.elapsed();
@@ -252,8 +335,15 @@ impl Log {
         drop(self.appender.lock());
         // In `Always` only a ticket that nobody waits for leaves something to do.
         let needed = dirty || self.settings.strategy != SyncStrategy::Always;
-        let synced = if needed { self.sync() } else { Ok(()) };
-        if synced.is_err() {
+        // With sealing behind, what it does next is the sync that is due, and makes room besides: a round over all
+        // open segments would keep appends waiting for that.
+        let behind = self.open.lock().len() > 1 && !self.signal.is_manual();
+        let synced = match (needed, behind) {
+            (true, false) => self.sync(),
+            (true, true) => self.flush(),
+            (false, _) => Ok(()),
+        };
+        if synced.is_err() || (needed && behind) {
             self.signal.dirty.store(true, Ordering::Release);
         }
         if self.manifest.mark_lags() {
@@ -267,12 +357,12 @@ impl Log {
         synced
     }
 
-    /// Seals what is complete, oldest first.
+    /// Seals what is complete, oldest first: as many as can be open, since under load there is always another.
     ///
     /// # Errors
     /// The log has failed.
     pub(crate) fn seal_complete(&self) -> Result<()> {
-        loop {
+        for _ in 0..crate::recover::MAX_OPEN {
             if self.open.lock().len() < 2 {
                 return Ok(());
             }
@@ -281,6 +371,9 @@ impl Log {
                 return Ok(());
             }
         }
+        // Other work has its turn, and then the rest.
+        self.signal.wake();
+        Ok(())
     }
 
     /// Seals the oldest open segment if it is complete. The caller holds the maintenance lock.
@@ -298,7 +391,9 @@ impl Log {
         let Some(complete) = oldest.sealable() else { return Ok(false) };
         oldest.segment.note_last_append(&*oldest.file);
         oldest.file.cool();
+        let begun = self.clock.elapsed();
         oldest.sync_with(complete.end, || keeper.seal(&complete, successor))?;
+        let took = self.clock.elapsed().saturating_sub(begun);
         self.latch.check()?;
         self.named.fetch_max(keeper.manifest.active, Ordering::AcqRel);
         self.bytes_durable.fetch_max(oldest.bytes_at(complete.end), Ordering::AcqRel);
@@ -306,7 +401,11 @@ impl Log {
         self.hand_on();
         self.open.lock().retain(|open| open.ordinal() != complete.ordinal);
         oldest.segment.seal();
-        self.appender.lock().open_count -= 1;
+        {
+            let mut appender = self.appender.lock();
+            appender.open_count -= 1;
+            appender.pace.measured(complete.end, took);
+        }
         self.room.notify_all();
         Counters::add(&self.counters.seals, 1);
         // Only a cache: a failure costs time later, nothing else.

@@ -61,6 +61,8 @@ counters! {
     rotations,
     /// Appends that waited because the next segment was not ready.
     rotation_waits,
+    /// Pauses of appends, of milliseconds, because they come faster than the disk takes them.
+    pauses,
     /// Segments sealed.
     seals,
     /// Appends refused because the disk was full.

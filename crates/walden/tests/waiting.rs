@@ -280,3 +280,22 @@ fn a_callback_that_tells_of_a_failed_write_can_append() {
         assert_eq!(kind, Err(ErrorKind::Poisoned));
     }
 }
+
+/// Appends come much faster than segments are sealed: they are slowed down before they would have to stop, and the
+/// log goes on as fast as the disk.
+#[test]
+fn appends_are_slowed_down_before_they_stop() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let (wal, on) = Slow::open_log(dir.path(), Config::os_cache().segment_size(4 << 20));
+        on.store(true, Ordering::Relaxed);
+        let payload = [7; 4000];
+        for _ in 0..12 << 10 {
+            wal.append(payload).unwrap();
+        }
+        let stats = wal.stats();
+        assert!(stats.rotations >= 11 && stats.pauses > 20, "{stats:?}");
+        on.store(false, Ordering::Relaxed);
+        wal.close().unwrap();
+    });
+}

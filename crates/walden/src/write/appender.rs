@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::open::{Extent, OpenSegment};
+use super::pace::Pace;
 use crate::error::{Error, ErrorKind};
 use crate::num;
 use crate::record;
@@ -115,6 +116,8 @@ pub(crate) enum Need {
     Seal,
     /// Space in the active segment, up to this many bytes from its start.
     Grow(u64),
+    /// A pause, so that the disk keeps up.
+    Pause,
     /// Another batch of separate records, or frames, are being appended.
     Turn,
     /// An epoch of its own, where what was appended last is another log's history.
@@ -138,6 +141,7 @@ pub(crate) struct Appender {
     pub(crate) ready: Option<Ready>,
     /// How many segments are open, the active one included.
     pub(crate) open_count: usize,
+    pub(crate) pace: Pace,
     /// Chunks of segments that the log has moved on from, oldest first.
     full: VecDeque<Chunk>,
     current: Option<Chunk>,
@@ -164,6 +168,7 @@ impl Appender {
             state: if active.is_some() { State::Running } else { State::Pending },
             next_seq: extent.next_seq,
             open_count: usize::from(active.is_some()),
+            pace: Pace::default(),
             active,
             offset: extent.end,
             allocated,
@@ -193,7 +198,7 @@ impl Appender {
             return Some(Need::OwnEpoch);
         }
         if self.must_rotate(len, segment_size) {
-            return if self.open_count >= crate::recover::MAX_OPEN {
+            return if self.is_crowded() {
                 Some(Need::Seal)
             } else if self.ready.is_none() {
                 Some(Need::Next)
@@ -202,7 +207,15 @@ impl Appender {
             };
         }
         let end = self.offset + len;
-        self.allocated.filter(|allocated| *allocated < end).map(|_| Need::Grow(end))
+        if self.allocated.is_some_and(|allocated| allocated < end) {
+            return Some(Need::Grow(end));
+        }
+        self.pace.holds(self.offset).then_some(Need::Pause)
+    }
+
+    /// Whether no other segment can be begun until one is sealed.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.open_count >= crate::recover::MAX_OPEN
     }
 
     /// A record goes into a new segment if it would make this one larger than the limit, as in the Go
@@ -305,6 +318,7 @@ impl Appender {
         }
         self.active = Some(open);
         self.open_count = 1;
+        self.pace.begin(0, false);
         self.offset = extent.end;
         self.next_seq = extent.next_seq;
         self.allocated = allocated;

@@ -6,7 +6,8 @@
 //!
 //! Under `OsCache`, and for large records, [`through`] takes the first two as one.
 //!
-//! [`next`] makes segments ready, [`open`] is the list of segments that are not sealed yet.
+//! [`next`] makes segments ready, [`open`] is the list of segments that are not sealed yet, [`pace`] slows appends
+//! down before they would have to stop.
 //!
 //! Order of locks, where more than one is held: leadership, maintenance, preparing, write, append.
 
@@ -15,6 +16,7 @@ pub(crate) mod flush;
 pub(crate) mod group_commit;
 pub(crate) mod next;
 pub(crate) mod open;
+pub(crate) mod pace;
 pub(crate) mod submit;
 mod through;
 pub(crate) mod ticket;

@@ -6,8 +6,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Log, empty_segment};
 use crate::stats::Counters;
 use crate::storage::File;
-use crate::sync::{Arc, MutexGuard, Ordering, wait};
-use crate::watermark::refuse_in_callback;
+use crate::sync::{Arc, MutexGuard, Ordering, wait, wait_timeout};
+use crate::watermark::{in_callback, refuse_in_callback};
 use crate::write::appender::Appender;
 use crate::write::open::{Extent, OpenSegment};
 
@@ -42,6 +42,9 @@ impl Log {
         need: Need,
         appender: MutexGuard<'a, Appender>,
     ) -> Result<MutexGuard<'a, Appender>> {
+        if need == Need::Pause {
+            return Ok(self.pause(appender));
+        }
         refuse_in_callback()?;
         match need {
             Need::Turn | Need::Cut => return Ok(wait(&self.room, appender)),
@@ -56,7 +59,7 @@ impl Log {
                 return Ok(self.appender.lock());
             }
             Need::Seal => return self.wait_for_seal(appender),
-            Need::Next => {}
+            Need::Next | Need::Pause => {}
             Need::Grow(end) => {
                 self.grow_to.fetch_max(end, Ordering::AcqRel);
             }
@@ -71,6 +74,23 @@ impl Log {
                 Err(error)
             }
             _ => Ok(appender),
+        }
+    }
+
+    /// Lets the disk keep up. Who is in a callback goes on: it must not wait for the log.
+    fn pause<'a>(&'a self, mut appender: MutexGuard<'a, Appender>) -> MutexGuard<'a, Appender> {
+        let offset = appender.offset;
+        if in_callback() {
+            appender.pace.excuse(offset);
+            return appender;
+        }
+        let (now, crowded) = (self.clock.elapsed(), appender.is_crowded());
+        match appender.pace.pause(offset, now, crowded) {
+            None => appender,
+            Some(left) => {
+                Counters::add(&self.counters.pauses, 1);
+                wait_timeout(&self.room, appender, left)
+            }
         }
     }
 
@@ -122,8 +142,9 @@ impl Log {
         let want = self.grow_to.swap(0, Ordering::AcqRel);
         let (open, have) = {
             let appender = self.appender.lock();
-            match (&appender.active, appender.allocated) {
-                (Some(open), Some(have)) if have < want => (Arc::clone(open), have),
+            match (&appender.state, &appender.active, appender.allocated) {
+                // Not in a closed log: its files are as long as what they hold.
+                (State::Running, Some(open), Some(have)) if have < want => (Arc::clone(open), have),
                 _ => return Ok(()),
             }
         };
@@ -196,8 +217,10 @@ impl Log {
         self.open.lock().push(Arc::clone(&open));
         self.change_snapshot(|snapshot| snapshot.segments.push(segment));
         appender.move_on(open, ready.allocated);
+        let crowded = appender.is_crowded() && !self.signal.is_manual();
+        appender.pace.begin(self.settings.segment_size, crowded);
         Counters::add(&self.counters.rotations, 1);
-        self.signal.wake();
+        self.signal.rotated();
         Ok(())
     }
 }
