@@ -21,25 +21,21 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut covered = Vec::with_capacity(MARK_LEN);
-        covered.extend_from_slice(&MARK_VERSION.to_le_bytes());
-        covered.extend_from_slice(&self.log_id.to_le_bytes());
-        covered.extend_from_slice(&self.epoch.to_le_bytes());
-        for value in [
+    pub(super) fn encode(&self) -> [u8; MARK_LEN] {
+        let numbers = [
             self.generation,
             self.place.ordinal,
             self.place.offset,
             self.place.next_seq,
             self.counter,
-        ] {
-            covered.extend_from_slice(&value.to_le_bytes());
-        }
-        let mut out = Vec::with_capacity(MARK_LEN);
-        out.extend_from_slice(&MARK_MAGIC);
-        out.extend_from_slice(&crc32c::crc32c(&covered).to_le_bytes());
-        out.extend_from_slice(&covered);
-        out.resize(MARK_LEN, 0);
+        ];
+        let mut covered = [0; COVERED];
+        let ids = [self.log_id, self.epoch].into_iter().flat_map(u128::to_le_bytes);
+        let numbers = numbers.into_iter().flat_map(u64::to_le_bytes);
+        fill(&mut covered, MARK_VERSION.to_le_bytes().into_iter().chain(ids).chain(numbers));
+        let crc = crc32c::crc32c(&covered).to_le_bytes();
+        let mut out = [0; MARK_LEN];
+        fill(&mut out, MARK_MAGIC.into_iter().chain(crc).chain(covered));
         out
     }
 
@@ -69,6 +65,12 @@ impl Mark {
     }
 }
 
+fn fill(out: &mut [u8], bytes: impl Iterator<Item = u8>) {
+    for (to, from) in out.iter_mut().zip(bytes) {
+        *to = from;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +88,7 @@ mod tests {
         assert_eq!(slot.len(), MARK_LEN);
         assert_eq!(Mark::decode(&slot), Some(mark));
         for bit in 0..(12 + COVERED) * 8 {
-            let mut flipped = slot.clone();
+            let mut flipped = slot;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Mark::decode(&flipped), None, "bit {bit}");
         }

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::log::Log;
 use crate::manifest::{Mark, Place};
 use crate::stats::Counters;
-use crate::sync::{Arc, Condvar, Mutex, Ordering, wait};
+use crate::sync::{Arc, AtomicUsize, Condvar, Mutex, Ordering, wait};
 use crate::watermark::{Level, Parker, Wake, refuse_in_callback};
 
 /// Who syncs.
@@ -27,6 +27,8 @@ use crate::watermark::{Level, Parker, Wake, refuse_in_callback};
 pub(crate) struct Leadership {
     taken: Mutex<bool>,
     freed: Condvar,
+    /// Those who wait for `freed`: to wake nobody is a system call too. Changed with `taken` locked.
+    waiting: AtomicUsize,
 }
 
 /// Leadership, until dropped.
@@ -37,8 +39,14 @@ pub(crate) struct Leader<'a> {
 
 impl Drop for Leader<'_> {
     fn drop(&mut self) {
-        *self.log.leadership.taken.lock() = false;
-        self.log.leadership.freed.notify_one();
+        let Leadership { taken, freed, waiting } = &self.log.leadership;
+        let mut taken = taken.lock();
+        *taken = false;
+        let awaited = waiting.load(Ordering::Relaxed) > 0;
+        drop(taken);
+        if awaited {
+            freed.notify_one();
+        }
         self.log.hand_over();
     }
 }
@@ -70,9 +78,12 @@ impl Log {
 
     /// Waits for leadership.
     pub(crate) fn lead(&self) -> Leader<'_> {
-        let mut taken = self.leadership.taken.lock();
+        let Leadership { taken, freed, waiting } = &self.leadership;
+        let mut taken = taken.lock();
         while *taken {
-            taken = wait(&self.leadership.freed, taken);
+            waiting.fetch_add(1, Ordering::Relaxed);
+            taken = wait(freed, taken);
+            waiting.fetch_sub(1, Ordering::Relaxed);
         }
         *taken = true;
         Leader { log: self }
@@ -135,9 +146,12 @@ impl Log {
         if flushed.as_ref().is_err_and(|error| !error.is_out_of_space()) {
             return flushed;
         }
-        let segments: Vec<Arc<OpenSegment>> = self.open.lock().clone();
-        for open in segments {
+        // Those that are open now; one that is sealed on the way is durable.
+        let newest = self.open.lock().last().map(|open| open.ordinal());
+        let mut done = None;
+        while let Some(open) = self.open_after(done, newest) {
             self.sync_segment(&open)?;
+            done = Some(open.ordinal());
             // Records may have come to a segment after it was synced, with others behind them in the next:
             // those are not durable before these are (invariant 5). They are the next round's.
             if !open.is_wholly_synced() {
@@ -145,6 +159,13 @@ impl Log {
             }
         }
         flushed
+    }
+
+    /// The oldest open segment behind `done`, up to `newest`.
+    fn open_after(&self, done: Option<u64>, newest: Option<u64>) -> Option<Arc<OpenSegment>> {
+        let open = self.open.lock();
+        let wanted = |ordinal| Some(ordinal) > done && Some(ordinal) <= newest;
+        open.iter().find(|open| wanted(open.ordinal())).map(Arc::clone)
     }
 
     fn sync_segment(&self, open: &OpenSegment) -> Result<()> {
