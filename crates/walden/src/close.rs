@@ -43,7 +43,8 @@ fn close_cleanly(log: &Log) -> Result<()> {
     let mut keeper = log.keeper();
     let _preparing = log.preparing.lock();
     let result = sync_and_seal(log, &leader, &mut keeper);
-    if let Some(ready) = log.appender.lock().ready.take() {
+    let ready = log.appender.lock().ready.take();
+    if let Some(ready) = ready {
         keeper.remove_if_there(&log.names.next(ready.ordinal))?;
     }
     result?;
