@@ -153,6 +153,19 @@ impl Log {
         self.keeper.lock()
     }
 
+    /// Which of the locks that may be held together are held, in their order.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> Vec<&'static str> {
+        let held = [
+            ("leadership", self.leadership.is_taken()),
+            ("maintenance", self.keeper.is_held()),
+            ("preparing", self.preparing.is_held()),
+            ("write", self.writer.is_held()),
+            ("append", self.appender.is_held()),
+        ];
+        held.into_iter().filter(|(_, held)| *held).map(|(name, _)| name).collect()
+    }
+
     /// Swaps the list that readers see.
     pub(crate) fn change_snapshot(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut current = self.snapshot.lock();

@@ -22,6 +22,12 @@ impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether somebody has it now.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.0.try_lock(), Err(std::sync::TryLockError::WouldBlock))
+    }
 }
 
 /// Waits on `condvar`; as with every condition variable, spurious wake-ups happen.

@@ -1,5 +1,8 @@
 //! The handle: delegates, holds no logic.
 
+#[cfg(test)]
+mod locks;
+
 use std::fmt;
 use std::future::Future;
 use std::ops::{Range, RangeBounds};

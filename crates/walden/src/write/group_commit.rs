@@ -31,6 +31,13 @@ pub(crate) struct Leadership {
     waiting: AtomicUsize,
 }
 
+#[cfg(test)]
+impl Leadership {
+    pub(crate) fn is_taken(&self) -> bool {
+        *self.taken.lock()
+    }
+}
+
 /// Leadership, until dropped.
 #[derive(Debug)]
 pub(crate) struct Leader<'a> {
