@@ -1,0 +1,76 @@
+//! System calls of the real thing, with its threads, counted by strace.
+//!
+//! Two runs that differ only in how often they append: opening, closing and the test's own start cancel out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use super::child::run_under;
+use super::{RECORD, skipped};
+
+/// What neither strategy nor disk asks for: an allocator that grows, a thread that wakes.
+const STRAY: u64 = 60;
+
+/// What `count` appends ask the kernel for, by name.
+fn calls(dir: &Path, way: &str, count: usize) -> BTreeMap<String, u64> {
+    let table = dir.join("calls");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-c", "-o"]).arg(&table);
+    run_under(&mut strace, dir, ("append", way, "thread"), count);
+    let table = std::fs::read_to_string(table).unwrap();
+    let rows = table.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (name, calls) = (words.last()?, words.get(3)?.parse().ok()?);
+        (*name != "total").then(|| ((*name).to_owned(), calls))
+    });
+    rows.collect()
+}
+
+/// Checks that `count` appends ask for what `expected` says, and hardly anything else.
+fn check(way: &str, count: usize, expected: &[(&str, u64)]) {
+    let probe = Command::new("strace").args(["-c", "-o", "/dev/null", "true"]).output();
+    match probe {
+        Err(error) => return skipped(&format!("strace cannot be run: {error}")),
+        Ok(out) if !out.status.success() => return skipped("strace may not trace here"),
+        Ok(_) => {}
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // As many appends before: what a log asks for only once is the same in both.
+    let few = calls(dir.path(), way, 1000);
+    let mut many = calls(dir.path(), way, 1000 + count);
+    for (name, calls) in few {
+        let more = many.entry(name).or_default();
+        *more = more.saturating_sub(calls);
+    }
+    for (name, expected) in expected {
+        let found = many.remove(*name).unwrap_or_default();
+        let slack = expected / 50 + 2;
+        assert!(found.abs_diff(*expected) <= slack, "{way}: {found} {name}, {expected} expected");
+    }
+    let stray: u64 = many.values().sum();
+    many.retain(|_, calls| *calls > 0);
+    assert!(stray <= STRAY, "{way}: {stray} calls that an append has no need of: {many:?}");
+}
+
+#[test]
+fn background_writes_whole_buffers() {
+    check("Background", 10_000, &[("pwrite64", 10_000 * RECORD / (64 << 10))]);
+}
+
+#[test]
+fn os_cache_writes_once_an_append() {
+    check("OsCache", 10_000, &[("pwrite64", 10_000)]);
+}
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn os_cache_with_a_mapping_asks_for_pages_only() {
+    check("OsCache+mmap", 10_000, &[("madvise", 10_000 * RECORD / (256 << 10))]);
+}
+
+/// The record, the sync, the mark.
+#[test]
+fn always_writes_twice_and_syncs_once() {
+    check("Always", 1000, &[("pwrite64", 2000), ("fdatasync", 1000)]);
+}

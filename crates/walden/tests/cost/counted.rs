@@ -1,0 +1,174 @@
+//! A storage that counts what is asked of the one beneath it.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use walden::storage::{Access, DirEntry, File, Storage};
+
+/// What was asked, of which kind of file: how often, and how many bytes.
+pub(crate) type Counts = BTreeMap<(String, &'static str), (u64, u64)>;
+
+#[derive(Debug, Default)]
+struct Tally(Mutex<Counts>);
+
+impl Tally {
+    fn add(&self, kind: &str, call: &'static str, bytes: usize) {
+        let mut counts = self.0.lock().unwrap();
+        let count = counts.entry((kind.to_owned(), call)).or_default();
+        count.0 += 1;
+        count.1 += bytes as u64;
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct CountingStorage {
+    inner: Arc<dyn Storage>,
+    tally: Arc<Tally>,
+}
+
+impl CountingStorage {
+    pub(crate) fn new(inner: Arc<dyn Storage>) -> Self {
+        Self { inner, tally: Arc::default() }
+    }
+
+    /// What was counted since the last call.
+    pub(crate) fn take(&self) -> Counts {
+        std::mem::take(&mut *self.tally.0.lock().unwrap())
+    }
+
+    fn count(&self, path: &Path, call: &'static str) {
+        self.tally.add(&kind(path), call, 0);
+    }
+
+    fn counted(&self, path: &Path, inner: Arc<dyn File>) -> Arc<dyn File> {
+        // A segment made ready is a segment from the start.
+        let kind = kind(path).replace(".next", ".wal");
+        Arc::new(CountingFile { inner, kind, tally: Arc::clone(&self.tally) })
+    }
+}
+
+/// What a file is, by its name's end; a folder has none.
+fn kind(path: &Path) -> String {
+    path.extension().map_or("folder".into(), |end| format!(".{}", end.to_string_lossy()))
+}
+
+impl Storage for CountingStorage {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        self.count(path, "open");
+        Ok(self.counted(path, self.inner.open(path, access)?))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.count(path, "create");
+        Ok(self.counted(path, self.inner.create(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.count(from, "rename");
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.count(path, "remove");
+        self.inner.remove(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.count(dir, "list");
+        self.inner.list(dir)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.count(dir, "create");
+        self.inner.create_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.count(dir, "sync");
+        self.inner.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.count(path, "lock");
+        Ok(self.counted(path, self.inner.lock(path)?))
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.count(dir, "free space");
+        self.inner.free_space(dir)
+    }
+}
+
+#[derive(Debug)]
+struct CountingFile {
+    inner: Arc<dyn File>,
+    kind: String,
+    tally: Arc<Tally>,
+}
+
+impl CountingFile {
+    fn count(&self, call: &'static str, bytes: usize) {
+        self.tally.add(&self.kind, call, bytes);
+    }
+}
+
+impl File for CountingFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let read = self.inner.read_at(buf, offset)?;
+        self.count("read", read);
+        Ok(read)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        let written = self.inner.write_at(buf, offset)?;
+        self.count("write", written);
+        Ok(written)
+    }
+
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let written = self.inner.write_parts_at(parts, offset)?;
+        self.count("write", written);
+        Ok(written)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.count("sync", 0);
+        self.inner.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.count("sync with metadata", 0);
+        self.inner.sync_all()
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.count("allocate", 0);
+        self.inner.allocate(offset, len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.count("set length", 0);
+        self.inner.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.count("length", 0);
+        self.inner.len()
+    }
+
+    fn warm(&self) {
+        self.inner.warm();
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.inner.is_mapped()
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.count("modified", 0);
+        self.inner.modified()
+    }
+}
