@@ -115,13 +115,25 @@ impl Output {
                 "{spinner} {prefix} {binary_bytes} ({binary_bytes_per_sec}) {msg}",
             ),
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.set_prefix(doing);
-        bar.enable_steady_tick(Duration::from_millis(200));
-        bar
+        dressed(bar, template, doing)
     }
+
+    /// A bar on stderr of so many steps; nothing where no person looks.
+    pub(crate) fn steps(&self, doing: &'static str, steps: u64) -> ProgressBar {
+        if self.json || !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        dressed(ProgressBar::new(steps), "{prefix} {bar:30} {percent} % {msg}", doing)
+    }
+}
+
+fn dressed(bar: ProgressBar, template: &str, doing: &'static str) -> ProgressBar {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(doing);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// Colours, where there are any.

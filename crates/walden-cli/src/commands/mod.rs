@@ -2,9 +2,11 @@
 
 mod adopt;
 mod append;
+mod bench;
 mod cat;
 mod copy;
 mod demo;
+mod filesystem;
 mod get;
 mod inspect;
 mod offline;
@@ -35,6 +37,7 @@ pub(crate) enum Command {
     Salvage(salvage::Salvage),
     Copy(copy::Copy),
     Adopt(adopt::Adopt),
+    Bench(bench::Bench),
     Demo(demo::Demo),
     #[command(hide = true)]
     DemoWriter(demo::writer::DemoWriter),
@@ -57,6 +60,7 @@ impl Command {
             Self::Salvage(command) => command.run(context),
             Self::Copy(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
+            Self::Bench(command) => command.run(context),
             Self::Demo(command) => command.run(context),
             Self::DemoWriter(command) => command.run(),
         }

@@ -331,26 +331,15 @@ fn per_second(count: u64, time: Duration) -> u64 {
     u64::try_from(u128::from(count) * 1_000_000 / micros).unwrap_or(u64::MAX)
 }
 
-/// The type of the filesystem that `path` will lie on, where the system tells.
+/// The type of the filesystem that `path` will lie on, and a word where it is no disk.
 fn filesystem(path: &Path) -> Option<String> {
-    let exists = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let path = exists.canonicalize().ok()?;
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mut best: Option<(usize, &str)> = None;
-    for line in mounts.lines() {
-        let mut words = line.split(' ').skip(1);
-        let (Some(place), Some(kind)) = (words.next(), words.next()) else { continue };
-        let longer = best.is_none_or(|(length, _)| place.len() >= length);
-        if longer && path.starts_with(place) {
-            best = Some((place.len(), kind));
-        }
+    let kind = super::filesystem::kind(path)?;
+    if super::filesystem::is_memory(&kind) {
+        return Some(format!(
+            "{kind}: memory, where a sync costs nothing; name a folder on a disk"
+        ));
     }
-    match best?.1 {
-        "tmpfs" => {
-            Some("tmpfs: memory, where a sync costs nothing; name a folder on a disk".into())
-        }
-        kind => Some(kind.to_owned()),
-    }
+    Some(kind)
 }
 
 /// SplitMix64: enough to choose moments and places, and the same for the same seed.
