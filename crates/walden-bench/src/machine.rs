@@ -1,0 +1,121 @@
+//! The machine that is measured on, and what a process uses of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::figures::Result;
+
+/// What figures are worth nothing without.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_mib: u64,
+    pub(crate) kernel: String,
+    pub(crate) filesystem: String,
+    pub(crate) commit: String,
+    pub(crate) rust: String,
+    /// Seconds since 1970.
+    pub(crate) began: u64,
+    /// Of the last minute, before the run.
+    pub(crate) load: String,
+}
+
+impl Machine {
+    /// What can be found out; `dir` is where the measurements write.
+    pub(crate) fn look(dir: &Path) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_once(':'))
+                .map(|(_, value)| value.trim().to_owned())
+                .unwrap_or_default()
+        };
+        let memory = field(&read("/proc/meminfo"), "MemTotal");
+        let memory: u64 = memory.trim_end_matches(" kB").trim().parse().unwrap_or_default();
+        let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self {
+            processor: field(&read("/proc/cpuinfo"), "model name"),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_mib: memory >> 10,
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            filesystem: filesystem(&read("/proc/self/mountinfo"), dir),
+            commit: output("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
+            rust: output("rustc", &["--version"]),
+            began: began.map(|time| time.as_secs()).unwrap_or_default(),
+            load: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+fn output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// The type and options of the mount that holds `dir`: the one with the longest path.
+fn filesystem(mounts: &str, dir: &Path) -> String {
+    let Ok(dir) = dir.canonicalize() else { return String::new() };
+    let mount = |line: &str| -> Option<(usize, String)> {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ').skip(4);
+        let (point, options) = (left.next()?, left.next()?);
+        let kind = right.split(' ').next()?;
+        dir.starts_with(point).then(|| (point.len(), format!("{kind} ({options})")))
+    };
+    mounts.lines().filter_map(mount).max().map(|(_, name)| name).unwrap_or_default()
+}
+
+/// The most memory of this process that was resident so far, in MiB.
+pub(crate) fn most_resident() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+/// The processor time of all threads of this process so far.
+pub(crate) fn processor_time() -> Result<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Ok(Duration::new(u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_is_seen() {
+        let machine = Machine::look(Path::new("."));
+        assert!(machine.cores > 0 && machine.memory_mib > 0 && machine.began > 1_700_000_000);
+        assert!(!machine.kernel.is_empty() && !machine.filesystem.is_empty());
+    }
+
+    #[test]
+    fn the_innermost_mount_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let point = dir.path().canonicalize().unwrap();
+        let mounts = format!(
+            "1 0 8:1 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+             2 1 8:2 / {} rw,noatime - xfs /dev/vdb rw\n3 1 0:5 / /proc rw - proc proc rw\n",
+            point.display()
+        );
+        assert_eq!(filesystem(&mounts, dir.path()), "xfs (rw,noatime)");
+        assert_eq!(filesystem(&mounts, Path::new("/")), "ext4 (rw,relatime)");
+    }
+
+    #[test]
+    fn what_a_process_uses_grows() {
+        assert!(most_resident().unwrap() > 0.5);
+        let before = processor_time().unwrap();
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < Duration::from_millis(20) {}
+        assert!(processor_time().unwrap() > before);
+    }
+}

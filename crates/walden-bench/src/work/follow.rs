@@ -1,0 +1,109 @@
+//! From one thread to another: a follower of a log, and the least that any hand-over takes.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use walden::{Config, Event, Wal};
+
+use super::clock::Schedule;
+use crate::figures::{self, Figures, Latencies, Result};
+use crate::machine;
+
+/// Time in nanoseconds since `origin`, as it travels between the threads.
+fn nanos(origin: Instant) -> u64 {
+    u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// One thread appends 128 B at fixed moments, another follows. A latency counts from the call of `append` to the
+/// entry being held.
+pub(super) fn follow(dir: &Path, seconds: f64, rate: u32) -> Result<Figures> {
+    let wal = Wal::open(dir.join("walden"), Config::os_cache())?;
+    let mut follower = wal.follow(wal.next_seq())?;
+    let origin = Instant::now();
+    let latencies = std::thread::scope(|scope| -> Result<Latencies> {
+        let reading = scope.spawn(move || -> Result<Latencies> {
+            let mut latencies = Latencies::new()?;
+            loop {
+                let Event::Entry(entry) = follower.next_blocking()? else { continue };
+                let held = nanos(origin);
+                let sent = entry.payload.first_chunk().copied().map_or(0, u64::from_le_bytes);
+                // What ends the measurement carries no time.
+                if sent == 0 {
+                    return Ok(latencies);
+                }
+                latencies.record(Duration::from_nanos(held.saturating_sub(sent)));
+            }
+        });
+        let mut payload = [7; 128];
+        let mut schedule = Schedule::new(rate);
+        while origin.elapsed() < Duration::from_secs_f64(seconds) {
+            schedule.next();
+            if let Some(time) = payload.first_chunk_mut() {
+                *time = nanos(origin).to_le_bytes();
+            }
+            wal.append(payload)?;
+        }
+        wal.append([0; 128])?;
+        reading.join().map_err(|_| "the following thread panicked")?
+    })?;
+    wal.close()?;
+    let mut figures = Figures::new();
+    latencies.add_to(&mut figures);
+    Ok(figures)
+}
+
+/// The same with nothing but a word of memory and a wake-up (parking is a futex on Linux).
+pub(super) fn hand_over(seconds: f64, rate: u32) -> Result<Figures> {
+    let origin = Instant::now();
+    let (word, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let latencies = std::thread::scope(|scope| -> Result<Latencies> {
+        let reading = scope.spawn(|| -> Result<Latencies> {
+            let mut latencies = Latencies::new()?;
+            while !over.load(Ordering::Acquire) {
+                let sent = word.swap(0, Ordering::AcqRel);
+                if sent == 0 {
+                    std::thread::park();
+                } else {
+                    latencies.record(Duration::from_nanos(nanos(origin).saturating_sub(sent)));
+                }
+            }
+            Ok(latencies)
+        });
+        let mut schedule = Schedule::new(rate);
+        while origin.elapsed() < Duration::from_secs_f64(seconds) {
+            schedule.next();
+            word.store(nanos(origin), Ordering::Release);
+            reading.thread().unpark();
+        }
+        over.store(true, Ordering::Release);
+        reading.thread().unpark();
+        reading.join().map_err(|_| "the waiting thread panicked")?
+    })?;
+    let mut figures = Figures::new();
+    latencies.add_to(&mut figures);
+    Ok(figures)
+}
+
+/// The processor time that a log with a follower takes while nothing happens.
+pub(super) fn idle(dir: &Path, seconds: f64) -> Result<Figures> {
+    let wal = Wal::open(dir.join("walden"), Config::os_cache())?;
+    wal.append("one")?;
+    let mut follower = wal.follow(wal.next_seq())?;
+    let busy = std::thread::scope(|scope| -> Result<f64> {
+        let waiting = scope.spawn(move || follower.next_blocking().map(drop));
+        // What was appended is synced by then.
+        std::thread::sleep(Duration::from_millis(50));
+        wal.sync()?;
+        let before = machine::processor_time()?;
+        let begun = Instant::now();
+        std::thread::sleep(Duration::from_secs_f64(seconds));
+        let busy = machine::processor_time()?.saturating_sub(before);
+        let busy = busy.as_secs_f64() * 1e3 / begun.elapsed().as_secs_f64();
+        wal.append("two")?;
+        waiting.join().map_err(|_| "the following thread panicked")??;
+        Ok(busy)
+    })?;
+    wal.close()?;
+    Ok(figures::one(figures::CPU, busy))
+}

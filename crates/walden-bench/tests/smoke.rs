@@ -1,0 +1,57 @@
+//! The whole way from measuring to the page, with tiny logs.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn bench(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_walden-bench")).args(args).output().unwrap()
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn everything_runs_and_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (scratch, out_text) = (text(dir.path()), text(&out));
+    let ran = bench(&["run", "--tiny", "--rounds", "1", "--dir", &scratch, "--out", &out_text]);
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{stderr}");
+    assert!(!stderr.contains("failed:"), "{stderr}");
+    for wanted in ["## Where it stands", "## Reading", "| sustained, OsCache", "## Memory"] {
+        assert!(stdout.contains(wanted), "{wanted} is not in {stdout}");
+    }
+    for plot in ["threads-kernel.svg", "latency-durable.png", "open.svg", "seek.png"] {
+        assert!(out.join(plot).exists(), "{plot}");
+    }
+    let again = dir.path().join("again");
+    let results = text(&out.join("results.json"));
+    let reported = bench(&["report", &results, "--out", &text(&again)]);
+    assert!(reported.status.success());
+    let page = |dir: &Path| std::fs::read(dir.join("report.md")).unwrap();
+    assert_eq!(page(&out), page(&again));
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 2, "the temporary folder is still there: {left:?}");
+}
+
+#[test]
+fn wrong_arguments_are_refused_in_a_line() {
+    for args in [
+        vec!["run", "--seconds", "0"],
+        vec!["run", "--rounds", "0"],
+        vec!["run", "--quick", "--large"],
+        vec!["nothing"],
+    ] {
+        assert_eq!(bench(&args).status.code(), Some(2), "{args:?}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = text(&dir.path().join("out"));
+    let ran = bench(&["run", "--only", "no such case", "--out", &out]);
+    assert_eq!(ran.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("no such case"));
+}
