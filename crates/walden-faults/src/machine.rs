@@ -1,0 +1,18 @@
+//! What this machine can do.
+
+use std::io;
+use std::path::Path;
+
+use crate::Outcome;
+
+/// A folder for a run, in `parent` or where temporary ones are made.
+pub(crate) fn folder(parent: Option<&Path>) -> Outcome<tempfile::TempDir> {
+    Ok(match parent {
+        Some(parent) => tempfile::tempdir_in(parent)?,
+        None => tempfile::tempdir()?,
+    })
+}
+
+pub(crate) fn missing_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
