@@ -14,6 +14,8 @@ pub(crate) struct Evidence {
     pub(crate) seed: u64,
     started: u64,
     commit: Option<String>,
+    /// The tree of the log's sources: the same in every commit that has them.
+    sources: Option<String>,
     tree_changed: bool,
 }
 
@@ -36,6 +38,7 @@ impl Evidence {
             seed: seed.unwrap_or_else(mixed),
             started: now(),
             commit: said_by("git", &["rev-parse", "HEAD"]),
+            sources: said_by("git", &["rev-parse", "HEAD:crates/walden/src"]),
             tree_changed: said_by("git", &["status", "--porcelain", "-uno"]).is_some(),
         };
         println!("{name}: seed {}", evidence.seed);
@@ -54,6 +57,7 @@ impl Evidence {
             "command": format!("cargo run --release -p walden-faults -- {}", args.join(" ")),
             "run": self.name,
             "commit": self.commit,
+            "sources_tree": self.sources,
             "tree_changed": self.tree_changed,
             "kernel": said_by("uname", &["-sr"]),
             "seed": self.seed,

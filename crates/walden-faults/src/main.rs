@@ -15,7 +15,10 @@ mod kill;
 mod machine;
 mod model;
 mod payload;
+mod power;
 mod setup;
+mod sys;
+mod volume;
 mod writer;
 
 use std::process::ExitCode;
@@ -35,6 +38,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Kill(kill::Args),
+    Power(power::Args),
     /// What the others start: not for you.
     #[command(hide = true)]
     Writer(writer::Args),
@@ -43,6 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Kill(args) => kill::run(&args),
+        Command::Power(args) => power::run(&args),
         Command::Writer(args) => writer::run(args),
     };
     match outcome {
