@@ -9,6 +9,9 @@ use crate::sync::Arc;
 /// More than the file ever has.
 const MAX_LEN: usize = 1024;
 
+/// Digits of a log's id.
+const ID_DIGITS: usize = 32;
+
 /// What a lock file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LockNote {
@@ -25,7 +28,11 @@ impl LockNote {
             match line.split_once(' ') {
                 Some(("pid", value)) => note.pid = value.parse().ok(),
                 Some(("since", value)) => note.since = value.parse().ok(),
-                Some(("log", value)) => note.log_id = u128::from_str_radix(value, 16).ok(),
+                // All of it, or none: the file is written in place and not synced, so that a power cut can leave
+                // a new text with the old length, and the beginning of an id would be another log's.
+                Some(("log", value)) if value.len() == ID_DIGITS => {
+                    note.log_id = u128::from_str_radix(value, 16).ok();
+                }
                 _ => {}
             }
         }

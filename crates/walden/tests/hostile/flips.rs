@@ -109,6 +109,7 @@ fn the_lock_file() {
     let id = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let ids = text.lines().filter_map(|line| line.strip_prefix("log "));
+        let ids = ids.filter(|hex| hex.len() == 32);
         ids.filter_map(|hex| u128::from_str_radix(hex, 16).ok()).next_back()
     };
     let ours = id(&bytes).unwrap();

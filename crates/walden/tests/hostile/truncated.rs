@@ -3,7 +3,8 @@
 use walden::{ErrorKind, Origin};
 
 use crate::logs::{
-    below, closed, damage_at, drain, go, goes_on, holds, open, reader, refused, wal, whole, with,
+    below, closed, damage_at, drain, go, goes_on, holds, open, path, reader, refused, wal, whole,
+    with,
 };
 use crate::record::places;
 
@@ -141,5 +142,21 @@ fn sealed_segments_grown() {
                 damage_at(error.as_ref(), &wal(ordinal), bytes.len(), next);
             }
         }
+    }
+}
+
+/// The lock file is written in place and not synced: a power cut can leave the new text with the old length (seen
+/// on XFS where the process's number had gained a digit), or the old text with the new one. Nothing but a whole id
+/// is another log's.
+#[test]
+fn the_lock_file() {
+    let made = closed();
+    let lock = path("segment.lock");
+    let bytes = made.disk.read_file(&lock).unwrap();
+    for len in 0..bytes.len() {
+        holds(&with(&made.disk, &lock, &bytes[..len]), &made.entries);
+    }
+    for more in [&b"\0"[..], b"\0\0", b"f\n", b"0f\n"] {
+        holds(&with(&made.disk, &lock, &[&bytes, more].concat()), &made.entries);
     }
 }
