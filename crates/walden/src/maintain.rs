@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::{Maintenance, SyncStrategy};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::segment::source::READ_AHEAD;
 use crate::segment::{Index, RecordSource, Segment, Step, index};
@@ -79,6 +79,8 @@ pub(crate) struct Signal {
     warmed: AtomicU64,
     /// Starts a thread where one is needed.
     starter: Mutex<Option<Weak<Log>>>,
+    /// How often sealing found no room, and what it said the last time.
+    refused: Mutex<(u64, Option<Error>)>,
 }
 
 impl Signal {
@@ -90,6 +92,17 @@ impl Signal {
     pub(crate) fn wake(&self) {
         self.flags.lock().work = true;
         self.maintenance.notify_one();
+    }
+
+    /// How often sealing has found no room so far.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refused.lock().0
+    }
+
+    /// The error, where sealing has found no room since there were `before` refusals.
+    pub(crate) fn refused_since(&self, before: u64) -> Option<Error> {
+        let refused = self.refused.lock();
+        (refused.0 > before).then(|| refused.1.clone()).flatten()
     }
 
     /// Something was appended that nobody waits for: the periodic sync has to see to it.
@@ -301,6 +314,16 @@ impl Log {
             self.signal.kick(Job::Prepare);
         }
         let sealed = self.seal_complete();
+        if let Err(error) = &sealed
+            && error.is_out_of_space()
+        {
+            // Appends that wait for a seal would wait for as long as the disk is full.
+            let mut refused = self.signal.refused.lock();
+            *refused = (refused.0 + 1, Some(error.clone()));
+            drop(refused);
+            drop(self.appender.lock());
+            self.room.notify_all();
+        }
         let periodic = if self.until_due().is_some_and(|due| due.is_zero()) {
             *self.signal.last.lock() = self.clock.elapsed();
             self.periodic()

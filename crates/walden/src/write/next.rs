@@ -95,6 +95,9 @@ impl Log {
     }
 
     /// Waits until one of the open segments is sealed, or seals where there is no thread that does.
+    ///
+    /// # Errors
+    /// `OutOfSpace` where sealing finds no room; `Poisoned`.
     fn wait_for_seal<'a>(
         &'a self,
         appender: MutexGuard<'a, Appender>,
@@ -105,10 +108,17 @@ impl Log {
             self.seal_complete()?;
             return Ok(self.appender.lock());
         }
+        let before = self.signal.refusals();
         self.signal.wake();
         let appender = wait(&self.room, appender);
         self.latch.check()?;
-        Ok(appender)
+        match self.signal.refused_since(before) {
+            Some(error) if appender.open_count >= crate::recover::MAX_OPEN => {
+                self.count_full(&error);
+                Err(error)
+            }
+            _ => Ok(appender),
+        }
     }
 
     fn still_needs(&self, appender: &Appender, need: Need) -> bool {

@@ -8,7 +8,10 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::time::{Duration, SystemTime};
 
 use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
-use walden::{Config, ErrorKind, Wal};
+use walden::{Config, ErrorKind, Maintenance, SyncStrategy, Wal};
+use walden_sim::{Action, ENOSPC, Fault, OpKind};
+
+use crate::support::Lab;
 
 /// Fails instead of hanging.
 fn within(seconds: u64, work: impl FnOnce() + Send + 'static) {
@@ -222,4 +225,26 @@ fn a_leader_whose_sync_fails_wakes_all_with_the_cause() {
         assert_eq!(wal.durable_seq(), 1);
         assert_eq!(wal.stats().waiters, 0);
     });
+}
+
+/// Section 4.8: a full disk is an error, not a wait, also where four segments are open and it is the sealing of one that
+/// finds no room (a filesystem that copies on write needs some to shorten a file). It goes on when there is room.
+#[test]
+fn appends_do_not_wait_for_a_seal_that_finds_no_room() {
+    for op in [OpKind::SetLen, OpKind::Write] {
+        within(60, move || {
+            let mut lab = Lab::new(SyncStrategy::OsCache, 300);
+            lab.config = lab.config.maintenance(Maintenance::Thread);
+            let wal = lab.open();
+            Lab::append(&wal, 1..=2);
+            let file = if op == OpKind::SetLen { ".wal" } else { ".manifest" };
+            lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([op]).suffix(file));
+            let refused = (0..100).find_map(|_| wal.append([7; 100]).err()).expect("no room");
+            assert!(refused.is_out_of_space(), "{op}: {refused}");
+            assert!(wal.append([7; 100]).unwrap_err().is_out_of_space());
+            lab.disk.clear_faults();
+            wal.append([7; 100]).unwrap();
+            wal.sync().unwrap();
+        });
+    }
 }
