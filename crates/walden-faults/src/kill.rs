@@ -67,7 +67,8 @@ pub(crate) fn run(args: &Args) -> Outcome<()> {
             break;
         }
         if counts.kills.is_multiple_of(1000) {
-            println!("{} kills, {} acknowledged", counts.kills, counts.acknowledged);
+            // Also what a run that is cut off has done is done.
+            evidence.end(args.evidence.as_deref(), &counts.figures(), &[])?;
         }
     }
     let findings: Vec<String> =
@@ -143,7 +144,7 @@ impl Log {
         let early = rng.below(3) == 0;
         let life = Duration::from_micros(rng.below(if early { 8_000 } else { 60_000 }));
         if !early {
-            writer.tells_within(Duration::from_secs(60))?;
+            writer.tells_within(Duration::from_secs(600))?;
         }
         if writer.ends_within(life)? {
             let ended = writer.kill()?;

@@ -8,15 +8,19 @@
 )]
 
 #[cfg(target_os = "linux")]
+mod calls;
 mod child;
 mod event;
 mod evidence;
+mod full;
 mod kill;
 mod machine;
 mod model;
 mod payload;
+mod play;
 mod power;
 mod setup;
+mod soak;
 mod sys;
 mod volume;
 mod writer;
@@ -37,16 +41,32 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Calls(calls::Args),
+    Full(full::Args),
     Kill(kill::Args),
+    Play(play::Args),
     Power(power::Args),
+    Soak(soak::Args),
     /// What the others start: not for you.
     #[command(hide = true)]
     Writer(writer::Args),
+    /// Likewise.
+    #[command(hide = true)]
+    Victim(calls::victim::Args),
+    /// Likewise.
+    #[command(hide = true)]
+    Filler(full::filler::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
+        Command::Calls(args) => calls::run(&args),
+        Command::Victim(args) => calls::victim::run(args),
+        Command::Full(args) => full::run(&args),
+        Command::Filler(args) => full::filler::run(args),
         Command::Kill(args) => kill::run(&args),
+        Command::Soak(args) => soak::run(&args),
+        Command::Play(args) => play::run(&args),
         Command::Power(args) => power::run(&args),
         Command::Writer(args) => writer::run(args),
     };

@@ -25,10 +25,18 @@ impl Proof {
         (0..count).map(move |index| Self { number: number + u64::from(index), index, count })
     }
 
-    /// The payload. Most are short; one in sixty-four is long enough to be written by a call of its own.
+    fn mixed(self) -> u64 {
+        self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Whether its payload is long enough to be written by a call of its own.
+    pub(crate) fn is_long(self) -> bool {
+        self.count == 1 && self.mixed() >> 58 == 0
+    }
+
+    /// The payload. Most are short; one in sixty-four is long.
     pub(crate) fn payload(self) -> Vec<u8> {
-        let mixed = self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let fill = if self.count == 1 && mixed >> 58 == 0 { 20_000 } else { mixed >> 55 };
+        let fill = if self.is_long() { 20_000 } else { self.mixed() >> 55 };
         let mut bytes = self.number.to_le_bytes().to_vec();
         bytes.extend(self.index.to_le_bytes());
         bytes.extend(self.count.to_le_bytes());

@@ -116,7 +116,7 @@ impl Log {
         let mut writer = Writer::spawn(&command)?;
         let early = rng.below(6) == 0;
         if !early {
-            writer.tells_within(Duration::from_secs(60))?;
+            writer.tells_within(Duration::from_secs(600))?;
         }
         std::thread::sleep(Duration::from_micros(rng.below(if early { 10_000 } else { 250_000 })));
         let in_time = writer.told_before(|| self.volume.cut_power())?;

@@ -1,0 +1,424 @@
+//! The process whose system calls fail: it does everything once, in a fixed order, under a supervisor that counts
+//! the calls of all its threads and makes some of them fail, and says what came of it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use walden::{ErrorKind, Retention, Wal};
+
+use super::{Call, Errno};
+use crate::Outcome;
+use crate::event::{Change, Event, Teller};
+use crate::model::META;
+use crate::payload::Proof;
+use crate::setup::Setup;
+use crate::sys::{Asked, Supervisor};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    setup: Setup,
+    #[arg(long, value_enum)]
+    call: Call,
+    #[arg(long, value_enum)]
+    errno: Errno,
+    /// Which call fails, counted from 1; 0: none.
+    #[arg(long)]
+    nth: u64,
+    /// That one and all later ones.
+    #[arg(long)]
+    for_good: bool,
+}
+
+/// Calls seen, and made to fail.
+#[derive(Debug, Default)]
+struct Seen {
+    calls: AtomicU64,
+    failed: AtomicU64,
+}
+
+pub(crate) fn run(args: Args) -> Outcome<()> {
+    let seen = Arc::new(Seen::default());
+    supervise(&args, Arc::clone(&seen))?;
+    let mut script = Script {
+        setup: &args.setup,
+        teller: Teller::stdout()?,
+        number: 1,
+        refusals: 0,
+        reported: None,
+        changes: true,
+    };
+    let outcome = script.run(&args, &seen)?;
+    let (calls, failed) = (seen.calls.load(Ordering::SeqCst), seen.failed.load(Ordering::SeqCst));
+    eprintln!("{calls} {failed} {outcome}");
+    Ok(())
+}
+
+/// The supervisor's thread is started first, so that its own calls are let alone.
+fn supervise(args: &Args, seen: Arc<Seen>) -> Outcome<()> {
+    let (give, take) = std::sync::mpsc::sync_channel::<Supervisor>(1);
+    let (nth, for_good, errno) = (args.nth, args.for_good, args.errno.number());
+    let folder = Folder { path: args.setup.dir.clone(), memory: File::open("/proc/self/mem")? };
+    std::thread::spawn(move || -> Outcome<()> {
+        let supervisor = take.recv()?;
+        loop {
+            let asked = supervisor.next()?;
+            let mut answer = None;
+            if folder.is_meant_by(asked) {
+                let at = seen.calls.fetch_add(1, Ordering::SeqCst) + 1;
+                if nth > 0 && (at == nth || for_good && at > nth) {
+                    seen.failed.fetch_add(1, Ordering::SeqCst);
+                    answer = Some(errno);
+                }
+            }
+            supervisor.answer(asked, answer)?;
+        }
+    });
+    give.send(Supervisor::of_this_thread(args.call.numbers())?)?;
+    Ok(())
+}
+
+/// The log's folder, and this process's memory to read paths from.
+struct Folder {
+    path: PathBuf,
+    memory: File,
+}
+
+impl Folder {
+    /// Whether a call is about a file of the log, or its folder.
+    fn is_meant_by(&self, asked: Asked) -> bool {
+        let [first, second, _, _, fifth, _] = asked.args;
+        let path = match asked.call {
+            libc::SYS_open | libc::SYS_rename | libc::SYS_unlink => self.text(first),
+            libc::SYS_openat | libc::SYS_renameat | libc::SYS_renameat2 | libc::SYS_unlinkat => {
+                self.text(second)
+            }
+            libc::SYS_mmap => of_descriptor(fifth),
+            _ => of_descriptor(first),
+        };
+        path.is_some_and(|path| path.starts_with(&self.path))
+    }
+
+    fn text(&self, at: u64) -> Option<PathBuf> {
+        let mut bytes = [0; 1024];
+        let len = self.memory.read_at(&mut bytes, at).ok()?;
+        let text = bytes.get(..len)?.split(|byte| *byte == 0).next()?;
+        Some(Path::new(OsStr::from_bytes(text)).to_owned())
+    }
+}
+
+fn of_descriptor(number: u64) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{number}")).ok()
+}
+
+/// What the script met that ends it.
+enum Stop {
+    /// The log takes no more changes.
+    Poisoned(walden::Error),
+    /// Something that is wrong in any case.
+    Wrong(String),
+}
+
+type Step<T> = Result<T, Stop>;
+
+struct Script<'a> {
+    setup: &'a Setup,
+    teller: Teller,
+    number: u64,
+    /// Answers of `OutOfSpace`.
+    refusals: u64,
+    /// The first error of another kind, after which the log went on.
+    reported: Option<String>,
+    /// False once it is not known whether a change took place.
+    changes: bool,
+}
+
+impl Script<'_> {
+    /// What came of it, in a word or two.
+    fn run(&mut self, args: &Args, seen: &Seen) -> Outcome<String> {
+        let wal = match Wal::open(&self.setup.dir, self.setup.config().segment_size(16 << 10)) {
+            Ok(wal) => wal,
+            Err(error) => return Ok(format!("not opened ({:?})", error.kind())),
+        };
+        self.teller.tell(Event::Opened { first: wal.first_seq(), next: wal.next_seq() })?;
+        let failed = || seen.failed.load(Ordering::SeqCst) > 0;
+        let done = self.everything(&wal).and_then(|()| self.at_last(&wal, args, seen));
+        let poisoned = matches!(done, Err(Stop::Poisoned(_)));
+        let done = match done {
+            Err(Stop::Poisoned(cause)) => self.after_the_fall(&wal, args, &cause),
+            other => other,
+        };
+        match done {
+            Ok(()) => {}
+            Err(Stop::Wrong(why)) => return Err(why.into()),
+            Err(Stop::Poisoned(cause)) => return Err(format!("failed twice: {cause}").into()),
+        }
+        if poisoned {
+            return Ok(String::from("poisoned"));
+        }
+        if let Err(error) = self.close(&wal)? {
+            return Ok(format!("not closed ({:?})", error.kind()));
+        }
+        let mut words = Vec::new();
+        if self.refusals > 0 {
+            words.push(String::from("refused (OutOfSpace)"));
+        }
+        words.extend(self.reported.take());
+        let unnoticed = if failed() { "not noticed" } else { "no call failed" };
+        Ok(if words.is_empty() { unnoticed.to_owned() } else { words.join(", ") })
+    }
+
+    fn close(&self, wal: &Wal) -> Outcome<walden::Result<()>> {
+        let next = wal.next_seq();
+        let closed = wal.close();
+        if closed.is_ok() {
+            self.teller.tell(Event::Durable { next })?;
+        }
+        Ok(closed)
+    }
+
+    fn everything(&mut self, wal: &Wal) -> Step<()> {
+        self.appends(wal, 30)?;
+        self.many_threads(wal)?;
+        self.tickets(wal)?;
+        self.sync(wal)?;
+        self.change(wal, Change::Meta(7), |wal| wal.set_meta(META, 7_u64.to_le_bytes()))?;
+        self.appends(wal, 30)?;
+        let front = wal.first_seq() + (wal.next_seq() - wal.first_seq()) / 2;
+        self.change(wal, Change::Front(front), |wal| wal.truncate_front(front))?;
+        std::thread::sleep(Duration::from_millis(30));
+        let back = wal.next_seq().saturating_sub(8).max(wal.first_seq()) - 1;
+        let change = Change::Back { last: back, floor: self.number };
+        self.change(wal, change, |wal| wal.truncate_back(back))?;
+        self.appends(wal, 40)?;
+        let limits = Retention::keep_all().max_segments(2);
+        self.change(wal, Change::Retain, |wal| wal.retain(&limits).map(drop))?;
+        self.flush(wal)?;
+        let next = wal.next_seq() + 100;
+        let change = Change::Reset { next, floor: self.number };
+        self.change(wal, change, |wal| wal.reset(next))?;
+        self.appends(wal, 30)
+    }
+}
+
+/// The steps.
+impl Script<'_> {
+    /// What a result means: `None` where it was refused or reported and the log goes on.
+    fn take<T>(&mut self, result: walden::Result<T>) -> Step<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_poisoned() => Err(Stop::Poisoned(error)),
+            Err(error) if error.is_out_of_space() => {
+                self.refusals += 1;
+                Ok(None)
+            }
+            Err(error) => {
+                self.reported.get_or_insert_with(|| format!("reported ({:?})", error.kind()));
+                Ok(None)
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) -> Step<()> {
+        self.teller.tell(event).map_err(|error| Stop::Wrong(error.to_string()))
+    }
+
+    /// Single entries, short and long, and batches.
+    fn appends(&mut self, wal: &Wal, count: u64) -> Step<()> {
+        for at in 0..count {
+            if at % 10 == 9 {
+                while !Proof::single(self.number).is_long() {
+                    self.number += 1;
+                }
+            }
+            let batch = at % 8 == 7;
+            let members = if batch { 4 } else { 1 };
+            let number = self.number;
+            self.number += members;
+            let result = if batch {
+                wal.append_batch(Proof::batch(number, 4).map(Proof::payload))
+            } else {
+                wal.append(Proof::single(number).payload()).map(|seq| seq..seq + 1)
+            };
+            if let Some(seqs) = self.take(result)? {
+                self.tell(Event::Acked { seq: seqs.start, number, count: members })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Four threads that wait for the same syncs: where one fails, all get its cause.
+    fn many_threads(&mut self, wal: &Wal) -> Step<()> {
+        let number = AtomicU64::new(self.number);
+        let results: Vec<walden::Error> = std::thread::scope(|scope| {
+            let work = || {
+                for _ in 0..10 {
+                    let number = number.fetch_add(1, Ordering::SeqCst);
+                    match wal.append(Proof::single(number).payload()) {
+                        Ok(seq) => drop(self.tell(Event::Acked { seq, number, count: 1 })),
+                        Err(error) => return Some(error),
+                    }
+                }
+                None
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
+        });
+        self.number = number.into_inner();
+        let poisoned: Vec<_> = results.iter().filter(|error| error.is_poisoned()).collect();
+        if let [first, others @ ..] = poisoned.as_slice()
+            && let Some(other) = others.iter().find(|other| other.to_string() != first.to_string())
+        {
+            return Err(Stop::Wrong(format!("two causes of one failure: {first}; {other}")));
+        }
+        results.into_iter().try_for_each(|error| self.take::<()>(Err(error)).map(drop))
+    }
+
+    fn tickets(&mut self, wal: &Wal) -> Step<()> {
+        let mut flying = Vec::new();
+        for _ in 0..8 {
+            let number = self.number;
+            self.number += 1;
+            if let Some(ticket) = self.take(wal.submit(Proof::single(number).payload()))? {
+                flying.push((number, ticket));
+            }
+        }
+        for (number, ticket) in flying {
+            if let Some(seqs) = self.take(ticket.wait())? {
+                self.tell(Event::Acked { seq: seqs.start, number, count: 1 })?;
+                self.tell(Event::Durable { next: seqs.end })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, wal: &Wal) -> Step<()> {
+        let next = wal.next_seq();
+        match self.take(wal.sync())? {
+            Some(()) => self.tell(Event::Durable { next }),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, wal: &Wal) -> Step<()> {
+        let next = wal.next_seq();
+        match self.take(wal.flush())? {
+            Some(()) => self.tell(Event::Flushed { next }),
+            None => Ok(()),
+        }
+    }
+
+    /// A change of the log. Where one fails other than by a clean refusal nobody knows whether it took place:
+    /// then no other is tried.
+    fn change(
+        &mut self,
+        wal: &Wal,
+        change: Change,
+        work: impl FnOnce(&Wal) -> walden::Result<()>,
+    ) -> Step<()> {
+        if !self.changes {
+            return Ok(());
+        }
+        self.tell(Event::Begin(change))?;
+        let result = work(wal);
+        let undone = result.as_ref().is_err_and(walden::Error::is_out_of_space)
+            && matches!(change, Change::Back { .. } | Change::Meta(_));
+        if self.take(result)?.is_some() {
+            return self.tell(Event::Done { first: wal.first_seq() });
+        }
+        self.changes = undone;
+        if undone { self.tell(Event::Refused) } else { Ok(()) }
+    }
+
+    /// After the last step: nothing is acknowledged once a sync has failed, and after any other failure that is
+    /// over the log goes on.
+    fn at_last(&mut self, wal: &Wal, args: &Args, seen: &Seen) -> Step<()> {
+        let failed = || seen.failed.load(Ordering::SeqCst);
+        let mut before = failed();
+        loop {
+            if before > 0 {
+                std::thread::sleep(Duration::from_millis(40));
+            }
+            let errors = (self.refusals, self.reported.clone());
+            self.appends(wal, 1)?;
+            self.sync(wal)?;
+            let now = failed();
+            if now > before && !args.for_good {
+                // It was one of these calls that failed: those that come next must not.
+                before = now;
+                continue;
+            }
+            if before > 0 && matches!(args.call, Call::Fsync | Call::Fdatasync) {
+                return Err(Stop::Wrong("a sync failed, and the log goes on".into()));
+            }
+            if !args.for_good && errors != (self.refusals, self.reported.clone()) {
+                return Err(Stop::Wrong("one call failed, and at the end appends still do".into()));
+            }
+            return self.reads(wal, args, wal.next_seq());
+        }
+    }
+
+    /// What is before `next` can be read, but where no file can be opened: that is said then, and the next try
+    /// may do.
+    fn reads(&self, wal: &Wal, args: &Args, next: u64) -> Step<()> {
+        let mut outcome = read_all(wal, next);
+        if args.call == Call::Open {
+            outcome = match read_all(wal, next) {
+                Err((why, kind)) if args.for_good && why.contains("cannot open") => {
+                    let told = matches!(kind, Some(ErrorKind::Io | ErrorKind::OutOfSpace));
+                    if told { Ok(()) } else { Err((why, kind)) }
+                }
+                other => other,
+            };
+        }
+        outcome.map_err(|(why, _)| Stop::Wrong(format!("reading: {why}")))
+    }
+
+    /// The log has failed: every change is refused with the same cause, and what was durable can be read.
+    fn after_the_fall(&mut self, wal: &Wal, args: &Args, cause: &walden::Error) -> Step<()> {
+        let (first, last) = (wal.first_seq(), wal.next_seq() - 1);
+        let limits = Retention::keep_all().max_segments(1);
+        let refused = [
+            ("append", wal.append("x").map(drop)),
+            ("append_batch", wal.append_batch(["x", "y"]).map(drop)),
+            ("submit", wal.submit("x").and_then(|ticket| ticket.wait()).map(drop)),
+            ("sync", wal.sync()),
+            ("set_meta", wal.set_meta(META, "x")),
+            ("truncate_front", wal.truncate_front(first + 1)),
+            ("truncate_back", wal.truncate_back(last.saturating_sub(1))),
+            ("reset", wal.reset(last + 9)),
+            ("retain", wal.retain(&limits).map(drop)),
+        ];
+        for (name, result) in refused {
+            match result {
+                Err(error) if error.is_poisoned() && error.to_string() == cause.to_string() => {}
+                other => {
+                    let why = format!("{name} on a log that failed: {other:?}, not {cause}");
+                    return Err(Stop::Wrong(why));
+                }
+            }
+        }
+        self.reads(wal, args, wal.durable_seq() + 1)?;
+        // It cannot be closed cleanly, and must not hang.
+        drop(wal.close());
+        Ok(())
+    }
+}
+
+/// Reads what is before `next`; what is wrong with it, and the error's kind if it is one.
+fn read_all(wal: &Wal, next: u64) -> Result<(), (String, Option<ErrorKind>)> {
+    let told = |error: walden::Error| (error.to_string(), Some(error.kind()));
+    for entry in wal.range(wal.first_seq()..next).map_err(told)? {
+        let entry = entry.map_err(told)?;
+        if let Err(why) = Proof::of(&entry.payload) {
+            return Err((format!("seq id {}: {why}", entry.seq), None));
+        }
+    }
+    Ok(())
+}
