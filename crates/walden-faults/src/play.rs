@@ -162,7 +162,7 @@ fn last_record(dir: &Path) -> Outcome<u64> {
     // A record's length stands in bytes 4 to 12 of its header; header and footer take 28.
     while let Some(field) = bytes.get(at + 4..at + 12) {
         let len =
-            usize::try_from(field.iter().fold(0, |len: u64, byte| len << 8 | u64::from(*byte)))?;
+            usize::try_from(field.iter().fold(0, |len: u64, byte| (len << 8) | u64::from(*byte)))?;
         if len == 0 {
             break;
         }
@@ -179,7 +179,7 @@ fn end(dir: &Path) -> Outcome<u64> {
 fn flip(path: &Path, from: u64, len: u64, rng: &mut Rng) -> Outcome<()> {
     let (file, at, mut byte) = (writable(path)?, from + rng.below(len), [0]);
     file.read_exact_at(&mut byte, at)?;
-    let flipped = byte.map(|byte| byte ^ 1 << rng.below(8));
+    let flipped = byte.map(|byte| byte ^ (1 << rng.below(8)));
     Ok(file.write_all_at(&flipped, at)?)
 }
 

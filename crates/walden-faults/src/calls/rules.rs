@@ -21,6 +21,8 @@ pub(super) fn judge(case: Case, said: &Said) -> Result<String, String> {
     let fine = match (case.call, case.errno) {
         // A failed sync is final, whatever it says.
         (Call::Fsync | Call::Fdatasync, _) => poisoned,
+        // A folder that cannot be opened cannot be synced; and behind its commit point a cut must be finished.
+        (Call::Open | Call::Ftruncate | Call::Unlink, Errno::Enospc) => true,
         // No room is not final.
         (_, Errno::Enospc) => !poisoned,
         // A failed write is final.
