@@ -8,13 +8,14 @@ use std::time::SystemTime;
 
 use walden::storage::{Access, DirEntry, File, Storage};
 use walden::{Config, Maintenance, SyncStrategy, Wal};
-use walden_sim::{SimClock, SimDisk};
+use walden_sim::{Action, EIO, Fault, OpKind, SimClock, SimDisk};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// What happens in the middle of the next shortening of a file, the next write, and the next sync.
+/// What happens in the middle of the next making and shortening of a file, the next write, and the next sync.
 #[derive(Default)]
 struct Hooks {
+    create: Option<Hook>,
     shorten: Option<Hook>,
     write: Option<Hook>,
     sync: Option<Hook>,
@@ -53,6 +54,7 @@ impl Storage for Hooked {
         Ok(self.wrap(self.disk.open(path, access)?))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.fire(|hooks| &mut hooks.create);
         Ok(self.wrap(self.disk.create(path)?))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -125,6 +127,7 @@ fn records_that_come_during_a_round_wait_for_those_before_them() {
     wal.append([1; 20]).unwrap();
     let (in_write, in_sync) = (wal.clone(), wal.clone());
     *hooked.hooks.lock().unwrap() = Hooks {
+        create: None,
         shorten: None,
         write: Some(Box::new(move || {
             in_write.append([2; 20]).unwrap();
@@ -141,6 +144,25 @@ fn records_that_come_during_a_round_wait_for_those_before_them() {
     assert!(found.next_seq() > told, "{told} was durable, {} is the end", found.next_seq());
     wal.sync().unwrap();
     assert_eq!(wal.durable_seq(), 3);
+}
+
+/// While an append makes the next segment, a sync fails elsewhere: the append is told that, and not that the disk is
+/// full, after which it might be tried again.
+#[test]
+fn a_log_that_fails_while_room_is_made_is_not_a_full_disk() {
+    let hooked = Hooked { disk: SimDisk::new(), hooks: Arc::default() };
+    let config = Config::durable().segment_size(100).maintenance(Maintenance::Manual);
+    let storage = Arc::new(hooked.clone());
+    let wal = Wal::open_with("/log", config, storage, Arc::new(SimClock::new(1))).unwrap();
+    let ticket = wal.submit([1; 60]).unwrap();
+    let (disk, in_create) = (hooked.disk.clone(), wal.clone());
+    hooked.hooks.lock().unwrap().create = Some(Box::new(move || {
+        disk.add_fault(Fault::new(Action::Error(EIO)).on(OpKind::SYNCS).suffix(".wal"));
+        assert!(in_create.sync().unwrap_err().is_poisoned());
+    }));
+    let error = wal.append([2; 60]).unwrap_err();
+    assert!(error.is_poisoned(), "{error}");
+    assert!(ticket.wait().unwrap_err().is_poisoned());
 }
 
 /// The log's own thread panics while it seals: an append that waits because four segments are open is told, and

@@ -201,6 +201,8 @@ impl Log {
         if allocated == Some(0) {
             drop(file);
             drop(self.storage.remove(&path));
+            // A log that failed or was closed meanwhile has no room to give either, and that is not why.
+            self.check()?;
             return Err(Error::new(ErrorKind::OutOfSpace, "there is no room for the next segment")
                 .path(&path)
                 .advice("free some space (truncate_front and retention work on a full disk)"));
