@@ -100,7 +100,10 @@ impl Log {
     /// What the strategy promises before an append returns.
     fn settle(&self, appended: &Appended) -> Result<()> {
         match self.settings.strategy {
-            SyncStrategy::Always => self.wait_durable(appended.seqs.end, appended.era),
+            SyncStrategy::Always => {
+                let durable = self.wait_durable(appended.seqs.end, appended.era);
+                durable.map_err(|error| kept_waiting(error, appended))
+            }
             SyncStrategy::OsCache => {
                 self.signal.note_dirty();
                 if appended.came == Came::Written {
@@ -333,12 +336,13 @@ impl Log {
     }
 }
 
-/// Bytes that were given their seq ids, and then met a full disk that could not reserve room for them.
+/// Bytes that were given their seq ids, and then met a full disk: one that could not reserve room for them, or has
+/// none left for the manifest that must name their segment before they count as durable.
 fn kept_waiting(error: Error, appended: &Appended) -> Error {
-    if !error.is_out_of_space() {
+    if !error.is_out_of_space() || appended.seqs.is_empty() {
         return error;
     }
     error.seqs(appended.seqs.start, appended.seqs.end - 1).advice(
-        "it has these seq ids and waits in memory: free some space and call sync(), do not append it again",
+        "it has these seq ids and waits to be durable: free some space and call sync(), do not append it again",
     )
 }

@@ -53,6 +53,27 @@ fn no_room_for_the_next_segment() {
     }
 }
 
+/// Section 4.8: "An entry that was given a seq id keeps it", and the error says so: in `Always`, too, where the bytes
+/// are written and a full disk (one that breaks the promise of space that was allocated) keeps the manifest from
+/// naming their segment.
+#[test]
+fn no_room_for_the_manifest() {
+    let lab = Lab::new(SyncStrategy::Always, 100);
+    let wal = lab.open();
+    wal.append(payload(1)).unwrap();
+    wal.tick().unwrap();
+    let full = Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".manifest");
+    lab.disk.add_fault(full);
+    let error = wal.append(payload(2)).unwrap_err();
+    assert!(error.is_out_of_space(), "{error}");
+    assert_eq!((error.seq(), wal.next_seq(), wal.durable_seq()), (Some(2), 3, 1), "{error}");
+    lab.disk.clear_faults();
+    wal.sync().unwrap();
+    assert_eq!(wal.durable_seq(), 2);
+    assert_eq!(entries(&wal), (1, payloads(1..=2)));
+    assert_goes_on(&lab, wal);
+}
+
 /// Section 7 and 4.8: a separate-record batch in the middle of which the disk is full: "the error names the seq ids
 /// that were appended, which stay".
 #[test]
