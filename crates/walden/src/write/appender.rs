@@ -245,7 +245,7 @@ impl Appender {
     pub(crate) fn take_slot(&mut self, count: u64, len: u64, micros: u64) -> Result<Slot, Error> {
         let (seq, offset) = (self.next_seq, self.offset);
         let Some(next_seq) = seq.checked_add(count) else {
-            return Err(Error::new(ErrorKind::OutOfRange, "no seq ids are left").seq_at(seq));
+            return Err(no_seq_ids(seq));
         };
         let Some(open) = &self.active else { return Err(Error::closed()) };
         if next_seq > self.index_due {
@@ -330,4 +330,8 @@ impl Appender {
         // A cut begins an epoch of its own.
         self.adopted = false;
     }
+}
+
+pub(super) fn no_seq_ids(next: u64) -> Error {
+    Error::new(ErrorKind::OutOfRange, "no seq ids are left").seq_at(next)
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::appender::{Appender, Content, Need, Slot, State};
+use super::appender::{Appender, Content, Need, Slot, State, no_seq_ids};
 use super::ticket::Ticket;
 use crate::config::{BatchFormat, SyncStrategy};
 use crate::error::{Error, ErrorKind, Result};
@@ -259,6 +259,11 @@ impl Log {
         }
         refuse_in_callback()?;
         self.take_turn(false)?;
+        let next = self.appender.lock().next_seq;
+        if next.checked_add(num::size(entries.len())).is_none() {
+            self.end_turn();
+            return Err(no_seq_ids(next));
+        }
         let mut all: Option<Appended> = None;
         let mut failed = None;
         for entry in entries {
