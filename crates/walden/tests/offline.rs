@@ -267,6 +267,23 @@ fn a_missing_active_segment() {
     }
 }
 
+/// Another program began again at seq id 1 in a new segment. Opening refuses that; so the tools must not call it a
+/// torn tail, which opening would cut off.
+#[test]
+fn seq_ids_that_were_given_twice_are_damage_for_the_tools_too() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path());
+    fs::copy(segment(dir.path(), 0), segment(dir.path(), 7)).unwrap();
+    let refused = Wal::open(dir.path(), config()).unwrap_err();
+    assert_eq!((refused.kind(), refused.seq()), (walden::ErrorKind::Corrupt, Some(1)));
+    assert!(verify(&target(dir.path()), &mut |_| {}).unwrap().is_damaged());
+    let plan = plan(dir.path());
+    assert!(plan.damages[0].what.contains("seq id 1"), "{}", plan.damages[0].what);
+    assert!(plan.damages[0].options[0].command.contains("--cut-at 201"));
+    choose(dir.path(), Choice::CutAt(201));
+    goes_on(dir.path(), 201);
+}
+
 #[test]
 fn a_torn_tail_is_not_damage() {
     let dir = tempfile::tempdir().unwrap();

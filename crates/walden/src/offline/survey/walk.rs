@@ -304,7 +304,9 @@ impl<'a> Walk<'a> {
         let follows = if first { seq <= begin } else { seq == begin };
         // Without a mark, a whole segment may be missing before this one; else it is for `unsound`.
         let skips = self.out.zone.is_none() && at == 0 && seq > begin;
-        if !follows && !trusted && !skips {
+        // No crash leaves a segment that begins with what an earlier one holds: opening refuses it, too.
+        let overlaps = at == 0 && !first && seq < begin;
+        if !follows && !trusted && !skips && !overlaps {
             return false;
         }
         if let Some(spot) = self.pending.take().and_then(|spot| self.out.spots.get_mut(spot)) {
