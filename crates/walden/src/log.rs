@@ -38,7 +38,8 @@ pub(crate) struct Log {
     pub(crate) counters: Counters,
     pub(crate) signal: Signal,
     snapshot: Mutex<Arc<Snapshot>>,
-    /// The newest snapshot's, for those who ask for every entry.
+    /// The newest snapshot's, for those who ask for every entry. Under shuttle:
+    /// `cuts::truncate_front_while_others_append_and_read`.
     pub(crate) first_seq: AtomicU64,
 
     pub(crate) leadership: Leadership,
@@ -53,19 +54,22 @@ pub(crate) struct Log {
     pub(crate) appender: Mutex<Appender>,
     /// Appends wait here for room, a turn, or the end of a cut.
     pub(crate) room: Condvar,
-    /// Bytes from its start that the active segment is asked to grow to.
+    /// Bytes from its start that the active segment is asked to grow to. Under shuttle: `appends::rotation`.
     pub(crate) grow_to: AtomicU64,
 
     /// Open segments, oldest first; the last is the active one.
     pub(crate) open: Mutex<Vec<Arc<OpenSegment>>>,
     pub(crate) pending: Mutex<Option<Pending>>,
-    /// The highest ordinal that the manifest names as active: its name is durable.
+    /// The highest ordinal that the manifest names as active: its name is durable. Under shuttle:
+    /// `appends::rotation`, `appends::rotation_by_the_logs_thread`.
     pub(crate) named: AtomicU64,
     /// The epoch of what is appended now, in two halves behind one lock with the era.
     pub(crate) epoch: Mutex<u128>,
-    /// Bytes that could not be written for want of room wait in the write stage.
+    /// Bytes that could not be written for want of room wait in the write stage. Under shuttle:
+    /// `failures::a_full_disk`.
     pub(crate) stuck: AtomicBool,
-    /// How many of the bytes appended since opening (`counters.bytes_appended`) are durable.
+    /// How many of the bytes appended since opening (`counters.bytes_appended`) are durable. Under shuttle:
+    /// `tickets::ready_to_submit`.
     pub(crate) bytes_durable: AtomicU64,
     report: Mutex<Recovery>,
     lock: Mutex<Option<WriterLock>>,

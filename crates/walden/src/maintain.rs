@@ -9,7 +9,9 @@ use crate::log::Log;
 use crate::segment::source::READ_AHEAD;
 use crate::segment::{Index, RecordSource, Segment, Step, index};
 use crate::stats::Counters;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Weak, wait, wait_timeout};
+use crate::sync::{
+    self, Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Weak, wait, wait_timeout,
+};
 
 /// What a thread of its own does where the maintenance thread is not to be waited for.
 #[derive(Debug, Clone, Copy)]
@@ -68,14 +70,16 @@ pub(crate) struct Signal {
     maintenance: Condvar,
     sync: Condvar,
     prepare: Condvar,
+    /// Set before others have the log, or when no thread could be started: in `rules/threads.rs`.
     manual: AtomicBool,
-    /// Set while something waits for the next periodic sync.
+    /// Set while something waits for the next periodic sync. Under loom: `loom_no_append_is_forgotten`; under
+    /// shuttle: `waiting::the_periodic_sync_sees_...`.
     dirty: AtomicBool,
     /// When the last periodic work was done (`Clock::elapsed`, in nanoseconds).
     last: Mutex<Duration>,
     /// Held during a round of maintenance, so that closing can wait for its end.
     running: Mutex<()>,
-    /// One more than the highest ordinal whose file was warmed.
+    /// One more than the highest ordinal whose file was warmed. Decides of speed alone.
     warmed: AtomicU64,
     /// Starts a thread where one is needed.
     starter: Mutex<Option<Weak<Log>>>,
@@ -112,6 +116,16 @@ impl Signal {
         }
     }
 
+    /// Whether anything was noted; what is noted from now on is for the next time.
+    ///
+    /// An append raises `appended` under the append lock and then looks at the flag. With the lock taken here in
+    /// between, either that append comes before and is synced with what follows, or it finds the flag down.
+    fn take_dirty<T>(&self, append_lock: &Mutex<T>) -> bool {
+        let dirty = self.dirty.swap(false, Ordering::SeqCst);
+        drop(append_lock.lock());
+        dirty
+    }
+
     /// Asks the sync thread to lead, for those who cannot: tasks and callbacks.
     pub(crate) fn kick_sync(&self) {
         self.kick(Job::Sync);
@@ -140,10 +154,8 @@ impl Signal {
         };
         if start {
             let log = self.starter.lock().clone();
-            let started = log.is_some_and(|log| {
-                let thread = std::thread::Builder::new().name(job.thread().to_owned());
-                thread.spawn(move || helper_loop(&log, job)).is_ok()
-            });
+            let started = log
+                .is_some_and(|log| sync::spawn(job.thread(), move || helper_loop(&log, job)));
             if !started {
                 // Tried again at the next kick.
                 self.flags.lock().job(job).running = false;
@@ -192,10 +204,7 @@ pub(crate) fn start(log: &Arc<Log>) {
     }
     *log.signal.starter.lock() = Some(Arc::downgrade(log));
     let weak = Arc::downgrade(log);
-    let spawned = std::thread::Builder::new()
-        .name("walden-maintain".to_owned())
-        .spawn(move || maintenance_loop(&weak));
-    if spawned.is_err() {
+    if !sync::spawn("walden-maintain", move || maintenance_loop(&weak)) {
         log.signal.manual.store(true, Ordering::Relaxed);
     }
     log.signal.wake();
@@ -352,10 +361,7 @@ impl Log {
     }
 
     fn periodic(&self) -> Result<()> {
-        // An append raises `appended` under the append lock and then looks at the flag. With the lock taken here in
-        // between, either that append comes before and is synced below, or it finds the flag down.
-        let dirty = self.signal.dirty.swap(false, Ordering::SeqCst);
-        drop(self.appender.lock());
+        let dirty = self.signal.take_dirty(&self.appender);
         // In `Always` only a ticket that nobody waits for leaves something to do.
         let needed = dirty || self.settings.strategy != SyncStrategy::Always;
         // With sealing behind, what it does next is the sync that is due, and makes room besides: a round over all
@@ -496,5 +502,42 @@ fn build_index(segment: &Segment, end: u64) -> Result<Index> {
             Step::Unwritten => return Err(segment.corrupt(offset, "zeros stand in the segment")),
             Step::Bad(fault) => return Err(segment.corrupt(offset, &fault.to_string())),
         }
+    }
+}
+
+/// Every order of a few steps, under loom.
+#[cfg(all(test, walden_model = "loom"))]
+mod loom_tests {
+    use super::*;
+    use crate::watermark::Watermark;
+
+    /// An append that nobody waits for is synced by the round that takes the flag, or raises it for the next one.
+    #[test]
+    fn loom_no_append_is_forgotten() {
+        loom::model(|| {
+            let shared = Arc::new((Signal::default(), Watermark::new(1), Mutex::new(())));
+            let appending = loom::thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    let (signal, watermark, append_lock) = &*shared;
+                    for next in 2..=3 {
+                        let guard = append_lock.lock();
+                        watermark.raise_appended(next);
+                        drop(guard);
+                        signal.note_dirty();
+                    }
+                }
+            });
+            let (signal, watermark, append_lock) = &*shared;
+            let mut synced = 1;
+            if signal.take_dirty(append_lock) {
+                synced = watermark.appended();
+            }
+            appending.join().unwrap();
+            if signal.take_dirty(append_lock) {
+                synced = watermark.appended();
+            }
+            assert_eq!(synced, 3);
+        });
     }
 }

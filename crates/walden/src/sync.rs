@@ -1,48 +1,18 @@
-//! The synchronisation primitives of the crate, in one place, so that a model checker can take their place.
+//! The synchronisation primitives of the crate, in one place, so that a model checker can take their place
+//! (`interleavings/` does that).
 //!
 //! A lock is never left poisoned: no user code runs under one (payloads and iterators are evaluated
 //! before), so a panic under a lock is a bug of ours, and the state behind it is still the last one
 //! that was complete.
-#![expect(clippy::disallowed_types, reason = "the one place that may use std's mutex")]
 
-use std::sync::PoisonError;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-pub(crate) use std::sync::{Arc, Condvar, MutexGuard, OnceLock, Weak};
-use std::time::Duration;
+#[cfg(walden_model)]
+mod model;
+#[cfg(not(walden_model))]
+mod native;
 
-/// A mutex whose guard is had without a `Result`.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) use std::sync::{Arc, OnceLock, Weak};
 
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether somebody has it now.
-    #[cfg(test)]
-    pub(crate) fn is_held(&self) -> bool {
-        matches!(self.0.try_lock(), Err(std::sync::TryLockError::WouldBlock))
-    }
-}
-
-/// Waits on `condvar`; as with every condition variable, spurious wake-ups happen.
-pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Waits on `condvar` for at most `timeout`.
-pub(crate) fn wait_timeout<'a, T>(
-    condvar: &Condvar,
-    guard: MutexGuard<'a, T>,
-    timeout: Duration,
-) -> MutexGuard<'a, T> {
-    match condvar.wait_timeout(guard, timeout) {
-        Ok((guard, _)) => guard,
-        Err(poisoned) => poisoned.into_inner().0,
-    }
-}
+#[cfg(walden_model)]
+pub(crate) use self::model::*;
+#[cfg(not(walden_model))]
+pub(crate) use self::native::*;

@@ -45,7 +45,7 @@ impl Drop for Owner {
         if watermark::in_callback() {
             // Closing waits for the sync that runs this callback.
             let log = Arc::clone(&self.log);
-            drop(std::thread::Builder::new().spawn(move || drop(close::close(&log))));
+            crate::sync::spawn("walden-close", move || drop(close::close(&log)));
         } else {
             drop(close::close(&self.log));
         }

@@ -77,19 +77,19 @@ impl Wake {
 
 /// Runs what is not ours. Its panic must not go on through us: others wait to be woken behind it.
 fn run_foreign(call: impl FnOnce()) {
-    let nested = IN_CALLBACK.replace(true);
+    let nested = IN_CALLBACK.with(|inside| inside.replace(true));
     drop(catch_unwind(AssertUnwindSafe(call)));
-    IN_CALLBACK.set(nested);
+    IN_CALLBACK.with(|inside| inside.set(nested));
 }
 
-thread_local! {
+sync::thread_local! {
     static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether this thread is running someone's callback, perhaps while it leads a sync: it must not wait for
 /// the log then.
 pub(crate) fn in_callback() -> bool {
-    IN_CALLBACK.get()
+    IN_CALLBACK.with(Cell::get)
 }
 
 /// Refuses what would wait for the log within a callback: what it waited for may be the very call that
@@ -136,6 +136,8 @@ struct State {
 /// The three watermarks and those who wait for them.
 #[derive(Debug)]
 pub(crate) struct Watermark {
+    // `loom_tests` has all orders of raising, waiting, cutting, failing and closing; `interleavings/` has
+    // the log around them.
     appended: AtomicU64,
     written: AtomicU64,
     durable: AtomicU64,
@@ -378,6 +380,9 @@ pub(crate) fn truncated(at: u64) -> Error {
     Error::new(ErrorKind::Truncated, "the log was cut here, and what followed is another history")
         .seq_at(at)
 }
+
+#[cfg(all(test, walden_model = "loom"))]
+mod loom_tests;
 
 #[cfg(test)]
 mod tests {

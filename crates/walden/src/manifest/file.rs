@@ -112,7 +112,7 @@ pub(crate) fn read(file: &dyn File, path: &std::path::Path) -> Result<Found> {
 pub(crate) struct ManifestFile {
     file: Arc<dyn File>,
     path: PathBuf,
-    /// The last generation that was synced.
+    /// The last generation that was synced. Under shuttle: `appends::rotation`.
     synced: AtomicU64,
     marks: Mutex<Slots>,
 }

@@ -23,6 +23,7 @@ pub(super) struct Foreign {
     storage: Arc<dyn Storage>,
     work: Mutex<Work>,
     shared: Mutex<Shared>,
+    // Under shuttle: `waiting::readers_of_another_process`.
     era: AtomicU64,
     first: AtomicU64,
     written: AtomicU64,

@@ -30,6 +30,8 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     index_path: PathBuf,
     files: Arc<FileCache>,
+    // All four under shuttle: `appends::reading_ones_own_appends`, `waiting::a_follower_of_durable_entries`,
+    // `cuts::truncate_back_while_one_reads`.
     /// 0 while unknown, or while the segment is empty.
     first_seq: AtomicU64,
     /// Bytes that readers may look at; `UNKNOWN`: all of the file.

@@ -18,7 +18,9 @@ type Watcher = Box<dyn FnOnce(&Error) + Send>;
 /// The first final failure of a log.
 #[derive(Default)]
 pub(crate) struct Latch {
+    /// Under shuttle: `failures`.
     cause: OnceLock<Error>,
+    /// Under shuttle: `appends::close_while_others_append`.
     shut: AtomicBool,
     watcher: Mutex<Option<Watcher>>,
 }

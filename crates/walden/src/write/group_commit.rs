@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::manifest::{Mark, Place};
 use crate::stats::Counters;
 use crate::sync::{Arc, AtomicUsize, Condvar, Mutex, Ordering, wait};
-use crate::watermark::{Level, Parker, Wake, refuse_in_callback};
+use crate::watermark::{Level, Parker, Wake, Watermark, refuse_in_callback};
 
 /// Who syncs.
 #[derive(Debug, Default)]
@@ -31,13 +31,6 @@ pub(crate) struct Leadership {
     waiting: AtomicUsize,
 }
 
-#[cfg(test)]
-impl Leadership {
-    pub(crate) fn is_taken(&self) -> bool {
-        *self.taken.lock()
-    }
-}
-
 /// Leadership, until dropped.
 #[derive(Debug)]
 pub(crate) struct Leader<'a> {
@@ -46,15 +39,42 @@ pub(crate) struct Leader<'a> {
 
 impl Drop for Leader<'_> {
     fn drop(&mut self) {
-        let Leadership { taken, freed, waiting } = &self.log.leadership;
-        let mut taken = taken.lock();
+        self.log.leadership.free();
+        self.log.hand_over();
+    }
+}
+
+impl Leadership {
+    pub(crate) fn is_taken(&self) -> bool {
+        *self.taken.lock()
+    }
+
+    /// Takes it if nobody has it.
+    fn try_take(&self) -> bool {
+        !std::mem::replace(&mut *self.taken.lock(), true)
+    }
+
+    fn free(&self) {
+        let mut taken = self.taken.lock();
         *taken = false;
-        let awaited = waiting.load(Ordering::Relaxed) > 0;
+        let awaited = self.waiting.load(Ordering::Relaxed) > 0;
         drop(taken);
         if awaited {
-            freed.notify_one();
+            self.freed.notify_one();
         }
-        self.log.hand_over();
+    }
+
+    /// Sleeps while someone else leads, until what is before `target` is durable, nobody leads any more, or
+    /// the waiting is over for another reason.
+    fn sleep(&self, watermark: &Watermark, target: u64, era: u64) {
+        let parker = Arc::new(Parker::default());
+        let wake = Wake::Leader(Arc::clone(&parker));
+        if let Some(id) = watermark.ask(target, era, wake) {
+            if self.is_taken() {
+                parker.park();
+            }
+            watermark.cancel(id);
+        }
     }
 }
 
@@ -68,19 +88,14 @@ impl Log {
     /// Durability rose without a leader. Who was woken to lead may have got what it waited for by that and
     /// will not lead: the next in turn is woken.
     pub(crate) fn hand_on(&self) {
-        if !*self.leadership.taken.lock() {
+        if !self.leadership.is_taken() {
             self.hand_over();
         }
     }
 
     /// Leadership, if nobody has it.
     fn try_lead(&self) -> Option<Leader<'_>> {
-        let mut taken = self.leadership.taken.lock();
-        if *taken {
-            return None;
-        }
-        *taken = true;
-        Some(Leader { log: self })
+        self.leadership.try_take().then(|| Leader { log: self })
     }
 
     /// Waits for leadership.
@@ -135,14 +150,7 @@ impl Log {
                 continue;
             }
             refuse_in_callback()?;
-            let parker = Arc::new(Parker::default());
-            let wake = Wake::Leader(Arc::clone(&parker));
-            if let Some(id) = self.watermark.ask(target, era, wake) {
-                if *self.leadership.taken.lock() {
-                    parker.park();
-                }
-                self.watermark.cancel(id);
-            }
+            self.leadership.sleep(&self.watermark, target, era);
         }
     }
 
@@ -201,5 +209,43 @@ impl Log {
         self.watermark.raise_durable(extent.next_seq);
         let log_id = self.log_id();
         self.manifest.mark(Mark { log_id, epoch, generation, place, counter: 0 })
+    }
+}
+
+/// Every order of a few steps, under loom.
+#[cfg(all(test, walden_model = "loom"))]
+mod loom_tests {
+    use super::*;
+
+    /// A leader goes, and someone comes to wait: one of the two sees the other, and no one sleeps with nobody
+    /// to lead.
+    #[test]
+    fn loom_leadership_is_handed_over() {
+        loom::model(|| {
+            let shared = Arc::new((Watermark::new(1), Leadership::default()));
+            let (watermark, leadership) = &*shared;
+            watermark.raise_appended(3);
+            watermark.raise_written(3);
+            assert!(leadership.try_take());
+            let waiting = loom::thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    let (watermark, leadership) = &*shared;
+                    while watermark.reached(Level::Durable, 3, 0).is_none() {
+                        if leadership.try_take() {
+                            watermark.raise_durable(3);
+                            leadership.free();
+                        } else {
+                            leadership.sleep(watermark, 3, 0);
+                        }
+                    }
+                }
+            });
+            // A round that came too early for who waits.
+            watermark.raise_durable(2);
+            leadership.free();
+            watermark.hand_over();
+            waiting.join().unwrap();
+        });
     }
 }

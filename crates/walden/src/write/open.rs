@@ -23,7 +23,7 @@ pub(crate) struct OpenSegment {
     written: Mutex<Extent>,
     /// Where the segment ends, once the log has moved on to the next.
     complete: Mutex<Option<Extent>>,
-    /// Bytes known to be durable.
+    /// Bytes known to be durable. Under shuttle: `appends::rotation`, `failures::a_sync_that_fails_...`.
     synced: AtomicU64,
     /// One sync at a time.
     sync: Mutex<()>,

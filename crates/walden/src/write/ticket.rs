@@ -25,7 +25,7 @@ pub struct Ticket {
     log: Arc<Log>,
     seqs: Range<u64>,
     era: u64,
-    /// Registration of the task that polled last; 0 for none.
+    /// Registration of the task that polled last; 0 for none. Under shuttle: `tickets::each_way_of_waiting`.
     registered: AtomicU64,
 }
 
