@@ -1,6 +1,6 @@
 //! What is asked for: the arguments that all commands share, and what to do when they make no sense.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
@@ -76,10 +76,14 @@ pub(crate) struct Global {
 
 /// The arguments, or the code to exit with: help was shown, or a complaint was made.
 pub(crate) fn parse() -> Result<(Global, Command), Code> {
-    match Cli::try_parse() {
-        Ok(cli) => Ok((cli.global, cli.command)),
-        Err(error) => Err(explain(&error)),
-    }
+    parse_from(std::env::args_os()).map_err(|error| explain(&error))
+}
+
+/// The arguments, the program's name first.
+pub(crate) fn parse_from(
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<(Global, Command), clap::Error> {
+    Cli::try_parse_from(args).map(|cli| (cli.global, cli.command))
 }
 
 fn explain(error: &clap::Error) -> Code {

@@ -57,8 +57,13 @@ pub(crate) struct Records<R> {
 
 impl<R: Read> Records<R> {
     pub(crate) fn new(input: R, framing: Framing) -> Self {
+        Self::limited(input, framing, MAX_RECORD)
+    }
+
+    /// Records of at most `max` bytes.
+    pub(crate) fn limited(input: R, framing: Framing, max: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER, input);
-        Self { input, framing, max: MAX_RECORD, offset: 0, done: false }
+        Self { input, framing, max, offset: 0, done: false }
     }
 
     /// Whether the next record may have to be waited for.
@@ -154,7 +159,7 @@ mod tests {
     fn records(input: &[u8], framing: Framing, max: u64) -> (Vec<Vec<u8>>, Option<BadInput>) {
         // One byte at a time, as the slowest pipe gives them.
         let slow = BufReader::with_capacity(1, input);
-        let mut records = Records { max, ..Records::new(slow, framing) };
+        let mut records = Records::limited(slow, framing, max);
         let mut out = Vec::new();
         loop {
             let mut record = Vec::new();

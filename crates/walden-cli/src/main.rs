@@ -7,6 +7,8 @@ mod commands;
 mod context;
 mod exit;
 mod framing;
+#[cfg(test)]
+mod fuzzing;
 mod output;
 mod signal;
 mod size;
