@@ -28,7 +28,7 @@ LIMITS = ["-max_len=4096", "-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_m
 def binary(target, target_dir):
     """Builds a target (without a sanitizer: the crate's code is safe) and says where it is."""
     environment = dict(os.environ, RUSTC_BOOTSTRAP="1")
-    build = ["cargo", "fuzz", "build", "--release", "-s", "none", "--fuzz-dir", str(FUZZ)]
+    build = ["cargo", "fuzz", "build", "--release", "-a", "-s", "none", "--fuzz-dir", str(FUZZ)]
     if target_dir:
         build += ["--target-dir", target_dir]
     subprocess.run([*build, target], check=True, env=environment, cwd=ROOT)

@@ -128,14 +128,20 @@ fn ask_reader(log: &LogReader, proved: &Proved) {
     let (Ok(entries), Ok(back)) = (log.range(..), log.range(..)) else { return };
     let (forward, error) = drain(entries, proved, 1);
     if error.is_none() {
-        assert_eq!(forward.len() as u64, log.next_seq() - log.first_seq(), "a silent gap");
+        assert_eq!(
+            forward.len() as u64,
+            log.next_seq().saturating_sub(log.first_seq()),
+            "a silent gap"
+        );
     }
     let (mut backward, back_error) = drain(back.rev(), proved, -1);
     backward.reverse();
     if error.is_none() && back_error.is_none() {
         assert!(forward == backward, "backward there is something else");
     }
-    for seq in [log.first_seq(), log.first_seq() + (log.next_seq() - log.first_seq()) / 2] {
+    for seq in
+        [log.first_seq(), log.first_seq() + log.next_seq().saturating_sub(log.first_seq()) / 2]
+    {
         if let Ok(Some(entry)) = log.get(seq) {
             assert_eq!(entry.seq, seq);
             proved.has(seq, &entry.payload);
@@ -233,7 +239,11 @@ fn ask_writer(disk: &SimDisk, mode: RecoveryMode, proved: &Proved) -> Result<Ent
         Err(error) => (Entries::new(), Some(error)),
     };
     if error.is_none() {
-        assert_eq!(found.len() as u64, log.next_seq() - log.first_seq(), "a silent gap");
+        assert_eq!(
+            found.len() as u64,
+            log.next_seq().saturating_sub(log.first_seq()),
+            "a silent gap"
+        );
     }
     drop(log.recovery());
     drop(log.tick());
@@ -274,7 +284,7 @@ fn again(disk: &SimDisk, found: &Entries, whole: bool, appended: Option<u64>) {
 /// Cutting at both ends, which may be refused.
 fn cut(log: &Wal) {
     let (first, next) = (log.first_seq(), log.next_seq());
-    let middle = first + (next - first) / 2;
+    let middle = first + next.saturating_sub(first) / 2;
     drop(log.truncate_back(middle));
     drop(log.truncate_front(middle));
     drop(log.reset(next));
