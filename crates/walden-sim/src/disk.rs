@@ -153,6 +153,12 @@ impl SimDisk {
         self.state().world.mutations
     }
 
+    /// How many calls met a rule that acted.
+    #[must_use]
+    pub fn faults_met(&self) -> u64 {
+        self.state().world.met
+    }
+
     /// The mutating calls, and those that met a fault, in words: `12: write /log/a.wal 4096+512`. At
     /// most the last 65,536.
     #[must_use]
@@ -187,6 +193,13 @@ impl SimDisk {
     /// What a power cut does to a sector that was not synced.
     pub fn set_sector_tear(&self, tear: SectorTear) {
         self.state().tear = tear;
+    }
+
+    /// Whether a failed sync of a folder leaves the names that it was for as a failed sync of a file leaves
+    /// bytes: taken for durable, so that later syncs pass them over, until they are changed again. False at
+    /// first, since journaling filesystems shut themselves down rather than go on so.
+    pub fn set_names_stick(&self, stick: bool) {
+        self.state().names_stick = stick;
     }
 
     /// Whether anything is not durable: contents, lengths or names.

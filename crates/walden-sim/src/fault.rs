@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 /// A call that a [`Fault`] can meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,17 +36,53 @@ pub enum OpKind {
     Allocate,
     /// `File::set_len`.
     SetLen,
+    /// `File::len`.
+    Len,
+    /// `File::modified`.
+    Modified,
+    /// `Storage::free_space`.
+    FreeSpace,
 }
 
 impl OpKind {
     /// Both syncs of a file.
     pub const SYNCS: [Self; 2] = [Self::SyncData, Self::SyncAll];
 
+    /// Every kind there is.
+    pub const ALL: &'static [Self] = &[
+        Self::Open,
+        Self::Create,
+        Self::CreateDir,
+        Self::Rename,
+        Self::Remove,
+        Self::List,
+        Self::SyncDir,
+        Self::Lock,
+        Self::Read,
+        Self::Write,
+        Self::SyncData,
+        Self::SyncAll,
+        Self::Allocate,
+        Self::SetLen,
+        Self::Len,
+        Self::Modified,
+        Self::FreeSpace,
+    ];
+
     /// Whether the call can change what is on the disk. [`Lock`](Self::Lock) does only where it makes
     /// the file.
     #[must_use]
     pub const fn mutates(self) -> bool {
-        !matches!(self, Self::Open | Self::List | Self::Lock | Self::Read)
+        !matches!(
+            self,
+            Self::Open
+                | Self::List
+                | Self::Lock
+                | Self::Read
+                | Self::Len
+                | Self::Modified
+                | Self::FreeSpace
+        )
     }
 
     const fn word(self) -> &'static str {
@@ -64,6 +101,9 @@ impl OpKind {
             Self::SyncAll => "sync_all",
             Self::Allocate => "allocate",
             Self::SetLen => "set_len",
+            Self::Len => "len",
+            Self::Modified => "modified",
+            Self::FreeSpace => "free_space",
         }
     }
 }
@@ -85,6 +125,12 @@ pub enum Action {
     Torn(usize, i32),
     /// A read or write ends after this many bytes, without an error.
     Short(usize),
+    /// The call takes this long, by the disk's [`SimClock`](crate::SimClock). Rules after this one still act
+    /// on the same call.
+    Slow(Duration),
+    /// A bit of what is read has rotted on the disk, whatever was synced: this one, counted from where the
+    /// read begins. Nothing reports it.
+    Rot(u64),
     /// The call does not happen; it and all later ones fail ([`stop`](crate::SimDisk::stop_after)).
     Stop,
 }
@@ -218,6 +264,8 @@ impl fmt::Display for Action {
             Self::Error(code) => write!(f, "fails with {}", Errno(code)),
             Self::Torn(n, code) => write!(f, "fails after {n} bytes with {}", Errno(code)),
             Self::Short(n) => write!(f, "ends after {n} bytes"),
+            Self::Slow(by) => write!(f, "takes {by:?}"),
+            Self::Rot(bit) => write!(f, "finds bit {bit} turned over"),
             Self::Stop => f.write_str("stops the world"),
         }
     }

@@ -48,7 +48,12 @@
 //! After a failed sync of a file nothing is known of its unsynced sectors, and the kernel takes them for
 //! clean: reads still see them ([`SimDisk::evict`] ends that), but later syncs succeed without making
 //! them durable, unless they are written again, be it with the same bytes. A power cut leaves any of
-//! their versions. The length is not forgotten so, nor are names: a later sync takes them along.
+//! their versions. The length is not forgotten so, nor are names: a later sync takes them along, but for
+//! names where [`SimDisk::set_names_stick`] says otherwise.
+//!
+//! **Other faults** are rules ([`Fault`]): which calls, of which files, which of them in order, and what
+//! happens then ([`Action`]): an error, a write in part, a short read or write, bit rot in what is read, a
+//! call that takes long, the end of the world. Rules add up, and print themselves.
 //!
 //! **Death of the process.** [`SimDisk::kill`] keeps the cache, what is unsynced, and what failed.
 //! Locks end with the file that holds them, at death and at a power cut.
@@ -66,8 +71,8 @@
 //!
 //! **Not modelled:** hard and symbolic links; renaming and removing folders; permissions; mappings; a
 //! sync that runs while another thread writes (each call is one step); reservations lost in a power cut
-//! within the length found after it; folder syncs that fail and leave names stuck (a later sync takes
-//! them along); bytes that change in a file nobody writes, but for [`SimDisk::flip_bit`].
+//! within the length found after it; bytes that change in a file nobody writes, but for
+//! [`SimDisk::flip_bit`] and [`Action::Rot`].
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]

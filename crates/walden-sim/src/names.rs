@@ -37,6 +37,8 @@ struct Change {
     edits: Vec<(Key, Edit)>,
     /// The folders whose sync it waits for.
     waits: BTreeSet<Node>,
+    /// A sync failed since: taken for durable, so that later syncs pass it over.
+    stuck: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -127,6 +129,10 @@ impl Names {
 
     pub(crate) fn sync_dir(&mut self, dir: Node) {
         for mut change in std::mem::take(&mut self.pending) {
+            if change.stuck {
+                self.pending.push(change);
+                continue;
+            }
             change.waits.remove(&dir);
             if change.waits.is_empty() {
                 // What still waits for another folder is older, so it must not come after.
@@ -137,6 +143,13 @@ impl Names {
             } else {
                 self.pending.push(change);
             }
+        }
+    }
+
+    /// A sync of a folder that fails and is not made good by a later one.
+    pub(crate) fn fail_sync(&mut self, dir: Node) {
+        for change in self.pending.iter_mut().filter(|change| change.waits.contains(&dir)) {
+            change.stuck = true;
         }
     }
 
@@ -238,7 +251,7 @@ impl Names {
     fn change(&mut self, edits: Vec<(Key, Edit)>) {
         apply(&mut self.cached, &edits);
         let waits = edits.iter().map(|((dir, _), _)| *dir).collect();
-        self.pending.push(Change { edits, waits });
+        self.pending.push(Change { edits, waits, stuck: false });
     }
 
     fn forget(&mut self, key: &Key) {

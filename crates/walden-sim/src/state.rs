@@ -12,7 +12,7 @@ use crate::SimClock;
 use crate::content::Inode;
 use crate::crash::SectorTear;
 use crate::names::{Names, Node, ROOT};
-use crate::world::World;
+use crate::world::{Call, Verdict, World};
 
 /// What is behind a [`SimDisk`](crate::SimDisk)'s lock.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) capacity: Option<u64>,
     pub(crate) allocates: bool,
     pub(crate) tear: SectorTear,
+    /// Whether a failed sync of a folder leaves its names for durable.
+    pub(crate) names_stick: bool,
     pub(crate) clock: Option<SimClock>,
     pub(crate) world: World,
 }
@@ -44,6 +46,7 @@ impl Default for State {
             capacity: None,
             allocates: true,
             tear: SectorTear::default(),
+            names_stick: false,
             clock: None,
             world: World::default(),
         }
@@ -53,6 +56,15 @@ impl Default for State {
 impl State {
     pub(crate) fn now(&self) -> SystemTime {
         self.clock.as_ref().map_or(UNIX_EPOCH, Clock::now)
+    }
+
+    /// What becomes of a call. A slow one lets time pass.
+    pub(crate) fn meet(&mut self, call: Call) -> Verdict {
+        let verdict = self.world.meet(call);
+        if let Some(clock) = self.clock.as_ref().filter(|_| !verdict.delay.is_zero()) {
+            clock.advance(verdict.delay);
+        }
+        verdict
     }
 
     pub(crate) fn inode(&mut self, node: Node) -> io::Result<&mut Arc<Inode>> {
@@ -99,6 +111,7 @@ impl State {
             capacity: self.capacity,
             allocates: self.allocates,
             tear: self.tear,
+            names_stick: self.names_stick,
             clock: self.clock.clone(),
             ..Self::default()
         }

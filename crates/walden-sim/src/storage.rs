@@ -13,7 +13,7 @@ use crate::fault::OpKind;
 use crate::names::Node;
 use crate::num::{index, size};
 use crate::state::State;
-use crate::world::{Call, Verdict, stopped};
+use crate::world::{Call, Verdict};
 
 /// No file grows longer than this.
 const MAX_LEN: u64 = 1 << 34;
@@ -32,7 +32,7 @@ impl SimDisk {
 impl Storage for SimDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         let mut state = self.state();
-        state.world.meet(call(OpKind::Open, path)).check()?;
+        state.meet(call(OpKind::Open, path)).check()?;
         let node = state.names.resolve(path)?;
         if state.names.is_dir(node) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -42,7 +42,7 @@ impl Storage for SimDisk {
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut state = self.state();
-        state.world.meet(call(OpKind::Create, path)).check()?;
+        state.meet(call(OpKind::Create, path)).check()?;
         let key = state.names.key(path)?;
         if state.names.get(&key).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -55,7 +55,7 @@ impl Storage for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         let call = Call { to: Some(Arc::from(to)), ..call(OpKind::Rename, from) };
-        state.world.meet(call).check()?;
+        state.meet(call).check()?;
         let node = state.names.resolve_file(from)?;
         let (old, new) = (state.names.key(from)?, state.names.key(to)?);
         match state.names.get(&new) {
@@ -71,7 +71,7 @@ impl Storage for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.world.meet(call(OpKind::Remove, path)).check()?;
+        state.meet(call(OpKind::Remove, path)).check()?;
         state.names.resolve_file(path)?;
         let key = state.names.key(path)?;
         state.names.unlink(key);
@@ -81,7 +81,7 @@ impl Storage for SimDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let mut state = self.state();
-        state.world.meet(call(OpKind::List, dir)).check()?;
+        state.meet(call(OpKind::List, dir)).check()?;
         let node = state.names.resolve_dir(dir)?;
         let entry = |(name, node): (&std::ffi::OsStr, _)| DirEntry {
             name: name.to_owned(),
@@ -92,7 +92,7 @@ impl Storage for SimDisk {
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.world.meet(call(OpKind::CreateDir, dir)).check()?;
+        state.meet(call(OpKind::CreateDir, dir)).check()?;
         if state.names.resolve(dir).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -104,9 +104,13 @@ impl Storage for SimDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.world.meet(call(OpKind::SyncDir, dir)).check()?;
-        let node = state.names.resolve_dir(dir)?;
-        state.names.sync_dir(node);
+        let verdict = state.meet(call(OpKind::SyncDir, dir));
+        let node = state.names.resolve_dir(dir);
+        if state.names_stick && verdict.error.is_some() && !verdict.stopped {
+            node.iter().for_each(|node| state.names.fail_sync(*node));
+        }
+        verdict.check()?;
+        state.names.sync_dir(node?);
         state.collect();
         Ok(())
     }
@@ -115,7 +119,7 @@ impl Storage for SimDisk {
         let mut state = self.state();
         let there = state.names.resolve_file(path);
         let mutates = there.is_err();
-        state.world.meet(Call { mutates, ..call(OpKind::Lock, path) }).check()?;
+        state.meet(Call { mutates, ..call(OpKind::Lock, path) }).check()?;
         let node = match there {
             Ok(node) => node,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -133,10 +137,8 @@ impl Storage for SimDisk {
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
-        let state = self.state();
-        if state.world.stopped {
-            return Err(stopped());
-        }
+        let mut state = self.state();
+        state.meet(call(OpKind::FreeSpace, dir)).check()?;
         state.names.resolve(dir)?;
         Ok(state.capacity.map(|capacity| capacity.saturating_sub(state.used())))
     }
@@ -155,7 +157,7 @@ impl SimFile {
         let path =
             state.paths.get(&self.node).cloned().unwrap_or_else(|| Arc::from(Path::new("?")));
         let call = Call { op, path, to: None, range, mutates: op.mutates() };
-        state.world.meet(call)
+        state.meet(call)
     }
 
     /// The file, to be changed now.
@@ -176,11 +178,9 @@ impl SimFile {
         }
     }
 
-    fn look<T>(&self, at: impl FnOnce(&Inode) -> T) -> io::Result<T> {
+    fn look<T>(&self, op: OpKind, at: impl FnOnce(&Inode) -> T) -> io::Result<T> {
         let mut state = self.disk.state();
-        if state.world.stopped {
-            return Err(stopped());
-        }
+        self.meet(&mut state, op, None).check()?;
         state.inode(self.node).map(|inode| at(inode))
     }
 
@@ -213,6 +213,9 @@ impl File for SimFile {
         }
         let n = buf.len().min(verdict.limit.unwrap_or(usize::MAX));
         let inode = state.inode(self.node)?;
+        if let Some(bit) = verdict.rot {
+            Arc::make_mut(inode).flip(offset.saturating_mul(8).saturating_add(bit));
+        }
         Ok(buf.get_mut(..n).map_or(0, |buf| inode.read(buf, offset)))
     }
 
@@ -267,11 +270,11 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.look(Inode::len)
+        self.look(OpKind::Len, Inode::len)
     }
 
     fn modified(&self) -> io::Result<SystemTime> {
-        self.look(|inode| inode.modified)
+        self.look(OpKind::Modified, |inode| inode.modified)
     }
 }
 

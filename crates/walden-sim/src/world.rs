@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fault::{Action, Fault, OpKind};
 
@@ -78,6 +79,10 @@ pub(crate) struct Verdict {
     pub(crate) limit: Option<usize>,
     /// It fails then.
     pub(crate) error: Option<io::Error>,
+    /// It takes so long.
+    pub(crate) delay: Duration,
+    /// This bit of the range has rotted.
+    pub(crate) rot: Option<u64>,
     /// It does not even take part in the world's end.
     pub(crate) stopped: bool,
 }
@@ -89,7 +94,7 @@ impl Verdict {
     }
 
     fn stop(torn: usize) -> Self {
-        Self { limit: Some(torn), error: Some(stopped()), stopped: true }
+        Self { limit: Some(torn), error: Some(stopped()), stopped: true, ..Self::default() }
     }
 }
 
@@ -103,6 +108,8 @@ enum Line {
 pub(crate) struct World {
     pub(crate) faults: Vec<Fault>,
     pub(crate) mutations: u64,
+    /// How many calls met a fault.
+    pub(crate) met: u64,
     pub(crate) stopped: bool,
     /// The mutation that stops the world, and how many bytes of it happen if it is a write.
     pub(crate) stop_at: Option<(u64, usize)>,
@@ -137,22 +144,29 @@ impl World {
         let mut paths = vec![&*call.path];
         paths.extend(call.to.as_deref());
         let mut hit = None;
+        let mut delay = Duration::ZERO;
         for fault in &mut self.faults {
             // All of them count; the first whose turn it is acts.
-            let action = fault.meet(call.op, &paths);
-            hit = hit.or(action);
+            match fault.meet(call.op, &paths) {
+                Some(Action::Slow(by)) => delay = delay.saturating_add(by),
+                action => hit = hit.or(action),
+            }
+        }
+        if hit.is_some() || !delay.is_zero() {
+            self.met += 1;
         }
         if call.mutates || hit.is_some() {
             self.push(call, hit.map(|action| action.to_string()));
         }
+        let ending = |limit| Verdict { limit: Some(limit), delay, ..Verdict::default() };
         let failing = |limit, code| Verdict {
-            limit: Some(limit),
             error: Some(io::Error::from_raw_os_error(code)),
-            stopped: false,
+            ..ending(limit)
         };
         match hit {
-            None => Verdict::default(),
-            Some(Action::Short(n)) => Verdict { limit: Some(n), ..Verdict::default() },
+            None | Some(Action::Slow(_)) => Verdict { delay, ..Verdict::default() },
+            Some(Action::Rot(bit)) => Verdict { rot: Some(bit), delay, ..Verdict::default() },
+            Some(Action::Short(n)) => ending(n),
             Some(Action::Error(code)) => failing(0, code),
             Some(Action::Torn(n, code)) => failing(n, code),
             Some(Action::Stop) => {

@@ -1,9 +1,10 @@
 use std::io;
+use std::time::Duration;
 
-use walden::storage::{Access, Storage};
+use walden::storage::{Access, Clock, Storage};
 
-use super::{kind, p, with_file};
-use crate::{Action, EIO, ENOSPC, Fault, OpKind, is_stopped};
+use super::{contents, kind, p, with_file};
+use crate::{Action, EIO, ENOSPC, Fault, OpKind, SimClock, SimDisk, is_stopped};
 
 #[test]
 fn the_world_stops_before_the_nth_change() {
@@ -137,4 +138,84 @@ fn the_log_says_what_was_done() {
         ]
     );
     assert!(disk.has_unsynced());
+}
+
+#[test]
+fn every_kind_of_call_can_fail() {
+    for op in OpKind::ALL.iter().copied() {
+        let (disk, file) = with_file("/d/a");
+        disk.add_fault(Fault::new(Action::Error(EIO)).on([op]));
+        let failed = [
+            disk.open(p("/d/a"), Access::Read).is_err(),
+            disk.create(p("/d/b")).is_err(),
+            disk.create_dir(p("/e")).is_err(),
+            disk.rename(p("/d/b"), p("/d/c")).is_err_and(|e| e.raw_os_error() == Some(EIO)),
+            disk.remove(p("/d/c")).is_err_and(|e| e.raw_os_error() == Some(EIO)),
+            disk.list(p("/d")).is_err(),
+            disk.sync_dir(p("/d")).is_err(),
+            disk.lock(p("/d/l")).is_err(),
+            file.read_at(&mut [0], 0).is_err(),
+            file.write_at(b"x", 0).is_err(),
+            file.sync_data().is_err(),
+            file.sync_all().is_err(),
+            file.allocate(0, 1).is_err(),
+            file.set_len(1).is_err(),
+            file.len().is_err(),
+            file.modified().is_err(),
+            disk.free_space(p("/d")).is_err(),
+        ];
+        let expected: Vec<bool> = OpKind::ALL.iter().map(|other| *other == op).collect();
+        assert_eq!(failed[..], expected[..], "{op}");
+        assert_eq!(disk.faults_met(), 1, "{op}");
+    }
+}
+
+#[test]
+fn a_slow_call_takes_its_time_and_then_what_else_befalls_it() {
+    let clock = SimClock::new(1);
+    let disk = SimDisk::with_clock(clock.clone());
+    let file = disk.create(p("/a")).unwrap();
+    let slow = Fault::new(Action::Slow(Duration::from_secs(3))).on(OpKind::SYNCS);
+    assert_eq!(slow.to_string(), "every sync takes 3s");
+    disk.add_fault(slow);
+    disk.add_fault(Fault::new(Action::Error(EIO)).on(OpKind::SYNCS).nth(2));
+    file.write_at(b"x", 0).unwrap();
+    assert_eq!(clock.elapsed(), Duration::ZERO);
+    file.sync_all().unwrap();
+    file.sync_all().unwrap_err();
+    assert_eq!(clock.elapsed(), Duration::from_secs(6));
+}
+
+#[test]
+fn a_bit_that_rots_is_read_without_an_error() {
+    let (disk, file) = with_file("/a");
+    file.write_at(b"abc", 0).unwrap();
+    file.sync_all().unwrap();
+    let rot = Fault::new(Action::Rot(9)).on([OpKind::Read]).nth(1);
+    assert_eq!(rot.to_string(), "the 1st read finds bit 9 turned over, once");
+    disk.add_fault(rot);
+    let mut buf = [0; 2];
+    assert_eq!(file.read_at(&mut buf, 1).unwrap(), 2);
+    assert_eq!(&buf, b"ba");
+    assert_eq!(disk.crash_losing_all().read_file("/a").unwrap(), b"aba");
+}
+
+#[test]
+fn names_stick_where_the_disk_is_told_so() {
+    for stick in [false, true] {
+        let disk = SimDisk::new();
+        disk.set_names_stick(stick);
+        disk.add_fault(Fault::new(Action::Error(EIO)).on([OpKind::SyncDir]).nth(1));
+        disk.create(p("/a")).unwrap().sync_all().unwrap();
+        disk.sync_dir(p("/")).unwrap_err();
+        disk.create(p("/b")).unwrap().sync_all().unwrap();
+        disk.sync_dir(p("/")).unwrap();
+        assert_eq!(contents(&disk, "/a").contains(&None), stick);
+        assert!(!contents(&disk, "/b").contains(&None));
+        // Changed again, the name is taken along again.
+        disk.rename(p("/a"), p("/c")).unwrap();
+        disk.sync_dir(p("/")).unwrap();
+        assert_eq!(contents(&disk, "/c"), [Some(vec![])]);
+        assert_eq!(contents(&disk, "/a"), [None]);
+    }
 }
