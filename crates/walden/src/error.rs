@@ -138,6 +138,14 @@ impl Error {
         })
     }
 
+    /// Without the seq ids that it is about, where they are not those of who gets it.
+    pub(crate) fn without_seqs(self) -> Self {
+        self.with(|inner| {
+            inner.seq = None;
+            inner.last_seq = None;
+        })
+    }
+
     pub(crate) fn advice(self, advice: impl Into<String>) -> Self {
         self.with(|inner| inner.advice = Some(advice.into()))
     }

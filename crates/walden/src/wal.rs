@@ -109,9 +109,9 @@ impl Wal {
     /// [`SyncStrategy::Background`]: crate::SyncStrategy::Background
     ///
     /// # Errors
-    /// `TooLarge` and `OutOfSpace`: nothing happened (where the filesystem cannot reserve space, an
-    /// `OutOfSpace` that names a [`seq`](crate::Error::seq) says that the entry has it, waits in memory, and is
-    /// tried again). `Poisoned`: the entry may be found after reopening.
+    /// `TooLarge` and `OutOfSpace`: nothing happened (but where the filesystem cannot reserve space, or needs some
+    /// to write in place: an `OutOfSpace` that names a [`seq`](crate::Error::seq) says that the entry has it, and
+    /// is tried again: it is not to be appended again). `Poisoned`: the entry may be found after reopening.
     /// `Closed`; `Truncated` where it was cut while this waited.
     pub fn append(&self, payload: impl AsRef<[u8]>) -> Result<u64> {
         self.log().append(&[payload.as_ref()])

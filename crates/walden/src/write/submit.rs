@@ -100,10 +100,9 @@ impl Log {
     /// What the strategy promises before an append returns.
     fn settle(&self, appended: &Appended) -> Result<()> {
         match self.settings.strategy {
-            SyncStrategy::Always => {
-                let durable = self.wait_durable(appended.seqs.end, appended.era);
-                durable.map_err(|error| kept_waiting(error, appended))
-            }
+            SyncStrategy::Always => self
+                .wait_durable(appended.seqs.end, appended.era)
+                .map_err(|error| kept_waiting(error, appended)),
             SyncStrategy::OsCache => {
                 self.signal.note_dirty();
                 if appended.came == Came::Written {
@@ -211,7 +210,7 @@ impl Log {
                 drop(appender);
                 if let Err(error) = self.flush() {
                     Counters::add(&self.counters.disk_full, 1);
-                    return Err(error);
+                    return Err(not_given(error));
                 }
                 appender = self.appender.lock();
                 continue;
@@ -223,7 +222,7 @@ impl Log {
                         waited = true;
                         Counters::add(&self.counters.rotation_waits, 1);
                     }
-                    appender = self.make_room(need, appender)?;
+                    appender = self.make_room(need, appender).map_err(not_given)?;
                 }
             }
         }
@@ -341,13 +340,19 @@ impl Log {
     }
 }
 
-/// Bytes that were given their seq ids, and then met a full disk: one that could not reserve room for them, or has
-/// none left for the manifest that must name their segment before they count as durable.
+/// An append is refused. Where entries of earlier ones wait for room, the error names those; this one has no seq
+/// id.
+fn not_given(error: Error) -> Error {
+    if error.is_out_of_space() { error.without_seqs() } else { error }
+}
+
+/// Entries that were given their seq ids before something found the disk full: their bytes, where no room could
+/// be reserved, or what else must be written before they count.
 fn kept_waiting(error: Error, appended: &Appended) -> Error {
     if !error.is_out_of_space() || appended.seqs.is_empty() {
         return error;
     }
     error.seqs(appended.seqs.start, appended.seqs.end - 1).advice(
-        "it has these seq ids and waits to be durable: free some space and call sync(), do not append it again",
+        "it has these seq ids and waits for room: free some space and call sync(), do not append it again",
     )
 }

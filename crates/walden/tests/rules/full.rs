@@ -332,3 +332,48 @@ fn a_cut_on_a_full_disk() {
     assert_eq!(wal.append(b"behind").unwrap(), 4);
     assert_goes_on(&lab, wal);
 }
+
+/// Writes of the manifest that meet a full disk, as on a filesystem that needs room to write in place: the nth from
+/// now, once.
+fn no_room_in_the_manifest(lab: &Lab, nth: u64) {
+    let fault = Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".manifest");
+    lab.disk.add_fault(fault.nth(nth));
+}
+
+/// Section 4.8: "a visible seq id is never rolled back": who is told `OutOfSpace` learns by the error whether the entry
+/// has one.
+#[test]
+fn an_error_names_the_seq_ids_of_who_gets_it() {
+    let lab = Lab::new(SyncStrategy::Always, 4 * KIB);
+    lab.disk.set_allocate_supported(false);
+    let wal = lab.open();
+    full(&lab);
+    let given = wal.append(payload(1)).unwrap_err();
+    assert!(given.is_out_of_space());
+    assert_eq!((given.seq(), wal.next_seq()), (Some(1), 2), "{given}");
+    for error in [
+        wal.append(payload(2)).unwrap_err(),
+        wal.append_batch(payloads(2..=3)).unwrap_err(),
+        wal.submit(payload(2)).unwrap_err(),
+    ] {
+        assert!(error.is_out_of_space());
+        assert_eq!((error.seq(), wal.next_seq()), (None, 2), "{error}");
+    }
+    room(&lab);
+    assert_eq!(wal.append(payload(2)).unwrap(), 2);
+    assert_eq!(entries(&wal), (1, payloads(1..=2)));
+}
+
+/// The same where it is the manifest that finds no room, when a segment's name is to be written down.
+#[test]
+fn an_entry_that_waits_for_the_manifest_is_named() {
+    let lab = Lab::new(SyncStrategy::Always, 100);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=1);
+    no_room_in_the_manifest(&lab, 1);
+    let error = wal.append(payload(2)).unwrap_err();
+    assert!(error.is_out_of_space(), "{error}");
+    assert_eq!((error.seq(), error.last_seq()), (Some(2), Some(2)), "{error}");
+    wal.sync().unwrap();
+    assert_eq!((wal.durable_seq(), entries(&wal)), (2, (1, payloads(1..=2))));
+}
