@@ -82,6 +82,7 @@ impl Log {
         latch: Arc<Latch>,
     ) -> Result<Arc<Self>> {
         let OpenedLog { keeper, lock, sealed, active, next_seq, pending, report } = opened;
+        keeper.file.latch_by(&latch);
         let storage = Arc::clone(&keeper.storage);
         let files = Arc::new(FileCache::new(Arc::clone(&storage)));
         let names = keeper.names.clone();

@@ -8,8 +8,8 @@ use super::mark::{MARK_LEN, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::num;
 use crate::segment::Names;
-use crate::storage::{Access, File, Storage, read_full, write_full};
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::storage::{Access, File, Latch, Storage, read_full, write_full};
+use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
 
 const BLOCK: u64 = 4096;
 /// Two copies of two generations and two mark slots.
@@ -115,6 +115,8 @@ pub(crate) struct ManifestFile {
     /// The last generation that was synced. Under shuttle: `appends::rotation`.
     synced: AtomicU64,
     marks: Mutex<Slots>,
+    /// The log's, once it runs.
+    latch: OnceLock<Arc<Latch>>,
 }
 
 /// Which mark slot may be written: the other one must be whole on disk.
@@ -153,7 +155,13 @@ impl ManifestFile {
             lagging: false,
         };
         let synced = AtomicU64::new(found.manifest.generation);
-        Ok((Self { file, path, synced, marks: Mutex::new(slots) }, found))
+        let (marks, latch) = (Mutex::new(slots), OnceLock::new());
+        Ok((Self { file, path, synced, marks, latch }, found))
+    }
+
+    /// From here on, a generation that is there in part is a failure of the log.
+    pub(crate) fn latch_by(&self, latch: &Arc<Latch>) {
+        drop(self.latch.set(Arc::clone(latch)));
     }
 
     /// Makes the manifest of a log that has none: written beside, synced, renamed, the folder synced.
@@ -193,14 +201,20 @@ impl ManifestFile {
     /// the winner: it may be in the cache only.
     ///
     /// # Errors
-    /// `TooLarge` before anything was written; else what the disk gives.
+    /// `TooLarge` and `OutOfSpace` with nothing changed; else what the disk gives, and the log has failed.
     pub(crate) fn write(&self, manifest: &Manifest) -> Result<()> {
         manifest.check_limits()?;
         let block = codec::encode(manifest);
-        for copy in copies(manifest.generation) {
-            write_full(&*self.file, &block, copy)
-                .map_err(|error| Error::io("write the manifest", &self.path, error))?;
-        }
+        let [first, second] = copies(manifest.generation);
+        let io = |error| Error::io("write the manifest", &self.path, error);
+        // A copy that is there in part is none.
+        write_full(&*self.file, &block, first).map_err(io)?;
+        // One whole copy is enough for opening: what it would find is not what the log goes by then, be it
+        // only for want of room, on a filesystem that needs some to write in place.
+        write_full(&*self.file, &block, second).map_err(|error| {
+            let error = io(error);
+            self.latch.get().map_or(error.clone(), |latch| latch.fail(&error))
+        })?;
         self.sync()?;
         self.synced.store(manifest.generation, Ordering::Release);
         Ok(())

@@ -377,3 +377,28 @@ fn an_entry_that_waits_for_the_manifest_is_named() {
     wal.sync().unwrap();
     assert_eq!((wal.durable_seq(), entries(&wal)), (2, (1, payloads(1..=2))));
 }
+
+/// Section 4.8: `OutOfSpace`, "and nothing happened": with one whole copy of a generation written, opening would find it,
+/// so the log has failed; with none, nothing happened.
+#[test]
+fn a_generation_that_is_there_in_part() {
+    for nth in [1, 2] {
+        let lab = Lab::new(SyncStrategy::Always, 4 * KIB);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=3);
+        wal.set_meta("vote", "1").unwrap();
+        no_room_in_the_manifest(&lab, nth);
+        let error = wal.set_meta("vote", "2").unwrap_err();
+        if nth == 1 {
+            assert!(error.is_out_of_space(), "{error}");
+            assert_eq!(wal.append(payload(4)).unwrap(), 4);
+            let wal = lab.power_cut().open();
+            assert_eq!(wal.meta("vote").as_deref(), Some(&b"1"[..]));
+            assert_eq!(entries(&wal), (1, payloads(1..=4)));
+        } else {
+            assert!(error.is_poisoned(), "{error}");
+            assert!(wal.append(payload(4)).unwrap_err().is_poisoned());
+            assert_eq!(entries(&lab.kill().open()), (1, payloads(1..=3)));
+        }
+    }
+}
