@@ -73,6 +73,18 @@ impl Log {
         if enough { Ok(()) } else { Err(error) }
     }
 
+    /// As [`unless_durable`](Self::unless_durable), and every segment before the one that holds the last of
+    /// those entries is sealed: a cut there says that they are.
+    fn unless_sealed(&self, next_seq: u64, error: Error) -> Result<()> {
+        self.unless_durable(next_seq, error.clone())?;
+        let oldest = self.open.lock().first().map(Arc::clone);
+        let complete = oldest.and_then(|oldest| oldest.sealable());
+        if complete.is_some_and(|complete| complete.next_seq < next_seq) {
+            return Err(error);
+        }
+        Ok(())
+    }
+
     /// `truncate_back`: `last` becomes the last seq id.
     ///
     /// # Errors
@@ -120,7 +132,7 @@ impl Log {
         let preparing = self.preparing.lock();
         let synced = self
             .sync_all_open(&leader, &mut keeper)
-            .or_else(|error| self.unless_durable(keeps, error));
+            .or_else(|error| self.unless_sealed(keeps, error));
         let result = synced.and_then(|()| work(self, &mut keeper));
         drop((preparing, keeper, leader));
         let mut appender = self.appender.lock();
@@ -166,9 +178,13 @@ impl Log {
             keeper.name_active(ordinal)?;
             self.named.fetch_max(ordinal, Ordering::AcqRel);
         }
-        self.sync_round(leader)?;
+        let synced = self.sync_round(leader);
+        // What waits for room behind what is complete must not keep that from being sealed.
+        if synced.as_ref().is_err_and(|error| !error.is_out_of_space()) {
+            return synced;
+        }
         while self.seal_oldest(keeper)? {}
-        Ok(())
+        synced
     }
 
     /// What a cut behind `next_seq` keeps.

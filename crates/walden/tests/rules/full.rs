@@ -402,3 +402,24 @@ fn a_generation_that_is_there_in_part() {
         }
     }
 }
+
+/// Section 7: a cut says that all segments before K are sealed, so they are, or there is no cut: also where all that is
+/// kept is durable, and something else found no room. Else free space stays in the middle of the log.
+#[test]
+fn a_cut_behind_a_mark_without_room_seals_before_it() {
+    for nth in 1..=8 {
+        let lab = Lab::new(SyncStrategy::OsCache, 300);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=5);
+        assert_eq!(wal.stats().open_segments, 2);
+        wal.sync().unwrap();
+        Lab::append(&wal, 6..=6);
+        no_room_in_the_manifest(&lab, nth);
+        match wal.truncate_back(5) {
+            Ok(()) => assert_eq!(entries(&wal), (1, payloads(1..=5)), "write {nth}"),
+            Err(error) => assert!(error.is_out_of_space() || error.is_poisoned(), "{error}"),
+        }
+        let (first, found) = entries(&lab.kill().open());
+        assert_eq!((first, &found[..5]), (1, &payloads(1..=5)[..]), "write {nth}");
+    }
+}
