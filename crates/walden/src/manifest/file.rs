@@ -201,20 +201,19 @@ impl ManifestFile {
     /// the winner: it may be in the cache only.
     ///
     /// # Errors
-    /// `TooLarge` and `OutOfSpace` with nothing changed; else what the disk gives, and the log has failed.
+    /// `TooLarge` with nothing changed; else what the disk gives, and the log has failed.
     pub(crate) fn write(&self, manifest: &Manifest) -> Result<()> {
         manifest.check_limits()?;
         let block = codec::encode(manifest);
-        let [first, second] = copies(manifest.generation);
-        let io = |error| Error::io("write the manifest", &self.path, error);
-        // A copy that is there in part is none.
-        write_full(&*self.file, &block, first).map_err(io)?;
-        // One whole copy is enough for opening: what it would find is not what the log goes by then, be it
-        // only for want of room, on a filesystem that needs some to write in place.
-        write_full(&*self.file, &block, second).map_err(|error| {
-            let error = io(error);
-            self.latch.get().map_or(error.clone(), |latch| latch.fail(&error))
-        })?;
+        for copy in copies(manifest.generation) {
+            // One copy is enough for opening, and where only a few bytes changed, a part of one: what opening
+            // would find is not what the log goes by then, be it only for want of room, on a filesystem that
+            // needs some to write in place.
+            write_full(&*self.file, &block, copy).map_err(|error| {
+                let error = Error::io("write the manifest", &self.path, error);
+                self.latch.get().map_or(error.clone(), |latch| latch.fail(&error))
+            })?;
+        }
         self.sync()?;
         self.synced.store(manifest.generation, Ordering::Release);
         Ok(())
