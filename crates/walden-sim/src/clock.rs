@@ -45,6 +45,14 @@ impl SimClock {
         self.time().now = now;
     }
 
+    /// Sets the time of day this much forth, or back.
+    pub(crate) fn jump(&self, seconds: i64) {
+        let mut time = self.time();
+        let by = Duration::from_secs(seconds.unsigned_abs());
+        let then = if seconds < 0 { time.now.checked_sub(by) } else { time.now.checked_add(by) };
+        time.now = then.unwrap_or(time.now);
+    }
+
     fn time(&self) -> MutexGuard<'_, Time> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -122,6 +122,11 @@ impl SimDisk {
         world.stop_at = None;
     }
 
+    /// Removes all rules; the world still stops where it was told to.
+    pub(crate) fn clear_rules(&self) {
+        self.state().world.faults.clear();
+    }
+
     /// The rules, in words.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
@@ -164,6 +169,11 @@ impl SimDisk {
     #[must_use]
     pub fn op_log(&self) -> Vec<String> {
         self.state().world.words()
+    }
+
+    /// The last lines of the log.
+    pub(crate) fn last_ops(&self, count: usize) -> Vec<String> {
+        self.state().world.last_words(count)
     }
 
     /// Adds a line of the test's own to the log.

@@ -85,11 +85,13 @@ mod fault;
 mod names;
 mod num;
 mod rng;
+mod shrink;
 mod state;
 mod storage;
 mod sync;
 #[cfg(test)]
 mod tests;
+pub mod workload;
 mod world;
 
 pub use clock::SimClock;
@@ -97,4 +99,5 @@ pub use crash::{Chooser, CrashPlan, SectorTear, enumerate_crashes};
 pub use disk::SimDisk;
 pub use fault::{Action, EIO, ENOSPC, Fault, OpKind};
 pub use rng::Rng;
+pub use shrink::shrink;
 pub use world::is_stopped;

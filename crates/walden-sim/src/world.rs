@@ -181,6 +181,10 @@ impl World {
     }
 
     pub(crate) fn words(&self) -> Vec<String> {
+        self.last_words(usize::MAX)
+    }
+
+    pub(crate) fn last_words(&self, count: usize) -> Vec<String> {
         let words = |line: &Line| match line {
             Line::Note(note) => note.clone(),
             Line::Call { number, call, action: None } => format!("{number}: {call}"),
@@ -188,7 +192,7 @@ impl World {
                 format!("{number}: {call}: {action}")
             }
         };
-        self.log.iter().map(words).collect()
+        self.log.iter().skip(self.log.len().saturating_sub(count)).map(words).collect()
     }
 
     fn push(&mut self, call: Call, action: Option<String>) {

@@ -1,0 +1,221 @@
+"""Takes one safeguard away at a time, and sees which test turns red.
+
+    python3 .ci/mutants.py                  do all patches in .ci/mutations still apply?
+    python3 .ci/mutants.py --sample 3       try three of them, others for each commit
+    python3 .ci/mutants.py --only NAME,...  try these
+    python3 .ci/mutants.py --all            try all
+    python3 .ci/mutants.py ... --write-docs also run the rules' tests where the simulation found it, and write the
+                                            table in docs/mutations.md
+
+A patch begins with lines of its own: `Safeguard:` what it takes away and, where nothing can turn red, `Survives:` why.
+Each is applied to a copy of HEAD, the simulation is run, then the target `rules`. Fails where a patch does not apply,
+does not build, or turns nothing red. Results are kept in the target folder from run to run, and --write-docs writes all.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PATCHES = ROOT / ".ci" / "mutations"
+DOCS = ROOT / "docs" / "mutations.md"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "mutants"
+TREE = TARGET / "tree"
+RESULTS = TARGET / "results.json"
+BEGIN, END = "<!-- written by .ci/mutants.py: begin -->", "<!-- written by .ci/mutants.py: end -->"
+SEEDS = 2000
+# A mutant may hang; so may nothing else.
+SIMULATION_SECONDS, RULES_SECONDS = 180, 300
+
+# As the tests are built, but without what only debuggers need: most of the time goes into building.
+ENV = os.environ | {
+    "CARGO_TARGET_DIR": str(TARGET / "build"),
+    "CARGO_INCREMENTAL": "1",
+    "CARGO_PROFILE_DEV_OPT_LEVEL": "1",
+    "CARGO_PROFILE_DEV_DEBUG": "0",
+    "CARGO_PROFILE_TEST_DEBUG": "0",
+    "RUSTFLAGS": os.environ.get("RUSTFLAGS", "") + " --cap-lints allow",
+}
+
+
+class Patch:
+    def __init__(self, path):
+        self.name = path.stem
+        self.path = path
+        head = path.read_text().split("\n--- ", 1)[0]
+        fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+        self.safeguard = fields.get("Safeguard") or sys.exit(f"{path.name} names no safeguard")
+        self.survives = fields.get("Survives")
+        self.file = re.search(r"^--- a/crates/walden/src/(\S+)", path.read_text(), re.M).group(1)
+
+    def apply(self, *options, tree=TREE):
+        command = ["git", "apply", *options, str(self.path)]
+        # Outside of any repository, so that paths are those of the copy.
+        env = ENV | {"GIT_CEILING_DIRECTORIES": str(TREE.parent)}
+        return subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True)
+
+
+def patches():
+    return [Patch(path) for path in sorted(PATCHES.glob("*.patch"))]
+
+
+def check_all(found):
+    bad = [p.name for p in found if p.apply("--check", tree=ROOT).returncode]
+    if bad:
+        sys.exit(f"these patches do not apply any more: {', '.join(bad)}")
+    print(f"{len(found)} patches apply")
+
+
+def copy_head():
+    shutil.rmtree(TREE, ignore_errors=True)
+    TREE.mkdir(parents=True)
+    archive = subprocess.Popen(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE)
+    subprocess.run(["tar", "-x", "-m", "-C", str(TREE)], stdin=archive.stdout, check=True)
+
+
+def run(command, seconds):
+    """Exit code and output; the code is None where it took too long."""
+    try:
+        done = subprocess.run(
+            command, cwd=TREE, env=ENV, capture_output=True, text=True, timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, done.stdout + done.stderr
+
+
+def build(command):
+    code, out = run(command, 1800)
+    return None if code == 0 else out[-2000:]
+
+
+def simulate(seeds):
+    """What the simulation found, in words."""
+    code, out = run([str(TARGET / "build/debug/walden-sim"), "--seeds", str(seeds)], SIMULATION_SECONDS)
+    if code is None:
+        return "hangs"
+    if code == 0:
+        return None
+    found = re.search(r"^seed (\d+): ([^:]*)", out, re.M)
+    return f"{found.group(2)} (seed {found.group(1)})" if found else "fails"
+
+
+def rules():
+    """The tests of the target `rules` that fail."""
+    command = ["cargo", "test", "--locked", "-q", "-p", "walden", "--test", "rules"]
+    code, out = run(command, RULES_SECONDS)
+    if code is None:
+        return ["hangs"]
+    if code == 0:
+        return []
+    return sorted(set(re.findall(r"^    (\w+::\w+)$", out, re.M))) or ["fails"]
+
+
+def attempt(patch, seeds, both):
+    begun = time.monotonic()
+    applied = patch.apply() if patch else None
+    if applied is not None and applied.returncode:
+        sys.exit(f"{patch.name} does not apply: {applied.stderr}")
+    try:
+        failed = build(["cargo", "build", "--locked", "-q", "-p", "walden-sim", "--bin", "walden-sim"])
+        if failed:
+            sys.exit(f"{patch.name if patch else 'HEAD'} does not build:\n{failed}")
+        simulation = simulate(seeds)
+        tests = []
+        if both or not simulation:
+            failed = build(["cargo", "test", "--locked", "-q", "-p", "walden", "--test", "rules", "--no-run"])
+            if failed:
+                sys.exit(f"the rules do not build with {patch.name if patch else 'HEAD'}:\n{failed}")
+            tests = rules()
+    finally:
+        if applied is not None:
+            patch.apply("-R")
+    took = time.monotonic() - begun
+    return {"simulation": simulation, "rules": tests, "asked_rules": both or not simulation, "took": took}
+
+
+def load():
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def cell(result):
+    found = []
+    if result["simulation"]:
+        found.append(f"the simulation: {result['simulation']}")
+    found += [f"`{test}`" for test in result["rules"]]
+    return ", ".join(found)
+
+
+def write_docs(found, results):
+    lines = [
+        BEGIN,
+        "",
+        "| safeguard (section) | patch, under `.ci/mutations/` | what finds that it is gone |",
+        "| --- | --- | --- |",
+    ]
+    for patch in found:
+        result = results.get(patch.name)
+        if result is None:
+            what = "(not tried when this was written)"
+        else:
+            what = cell(result) or f"nothing: {patch.survives}"
+        lines.append(f"| {patch.safeguard} | `{patch.name}` | {what} |")
+    table = "\n".join([*lines, "", END])
+    text = DOCS.read_text()
+    if BEGIN not in text:
+        sys.exit(f"{DOCS.name} has no place for the table")
+    before, rest = text.split(BEGIN, 1)
+    DOCS.write_text(before + table + rest.split(END, 1)[1])
+
+
+def choose(found, args):
+    if args.only:
+        wanted = args.only.split(",")
+        unknown = set(wanted) - {patch.name for patch in found}
+        if unknown:
+            sys.exit(f"there is no patch {', '.join(sorted(unknown))}")
+        return [patch for patch in found if patch.name in wanted]
+    if args.sample:
+        head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
+        begin = int(head, 16) % len(found)
+        return (found[begin:] + found[:begin])[: args.sample]
+    return found if args.all else []
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sample", type=int, default=0, metavar="N")
+    parser.add_argument("--only", metavar="NAME,...")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help="histories for each")
+    parser.add_argument("--write-docs", action="store_true")
+    args = parser.parse_args()
+    found = patches()
+    check_all(found)
+    chosen = choose(found, args)
+    results, survivors = load(), []
+    if chosen:
+        copy_head()
+        untouched = attempt(None, args.seeds, True)
+        if untouched["simulation"] or untouched["rules"]:
+            sys.exit(f"red without any patch: {cell(untouched)}")
+    for patch in chosen:
+        result = attempt(patch, args.seeds, args.write_docs)
+        print(f"{patch.name}: {cell(result) or 'NOTHING'} ({result['took']:.0f} s)", flush=True)
+        results[patch.name] = result
+        RESULTS.write_text(json.dumps(results, indent=1))
+        if not cell(result) and not patch.survives:
+            survivors.append(patch.name)
+    if args.write_docs:
+        write_docs(found, results)
+    if survivors:
+        sys.exit(f"nothing turned red without: {', '.join(survivors)}")
+
+
+main()

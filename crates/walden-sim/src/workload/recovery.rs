@@ -1,0 +1,144 @@
+//! Crashes, and what must be found after them.
+
+use walden::{ErrorKind, RecoveryMode, Wal};
+
+use super::held::Held;
+use super::op::{Crash, Opening};
+use super::read;
+use super::run::{Run, Stop, must};
+use super::violation::{Checked, Rule, broken, hold};
+use crate::{CrashPlan, SimDisk};
+
+/// What must be there after a kill, and after a power cut.
+#[derive(Debug, Clone, Copy)]
+struct Floors {
+    kill: u64,
+    power: u64,
+}
+
+impl Run {
+    /// The process or the machine ends now. What is left must open and hold what was promised.
+    pub(crate) fn crash(&mut self, crash: &Crash) -> Checked {
+        self.counts.crashes += 1;
+        let mut floors = Floors { kill: self.model.written, power: self.model.durable };
+        if crash.kill && crash.evict {
+            self.disk.evict(&mut CrashPlan::seeded(crash.plan));
+            floors.kill = floors.power;
+        }
+        let image = self.image(crash.kill, crash.plan, &mut floors);
+        // Only now: a log that is dropped is closed, on the disk that is gone.
+        let old = self.disk.clone();
+        self.reborn(image);
+        old.stop_after(0);
+        self.held = Held::default();
+        self.wal = None;
+        self.say(format!("     at least {}..{}", self.model.first, floors.kill));
+        if crash.strict {
+            self.check_strict(floors.kill)?;
+        }
+        for opening in &crash.openings {
+            self.open_in_trouble(opening, &mut floors)?;
+        }
+        self.open_in_peace(floors)
+    }
+
+    fn image(&self, kill: bool, plan: u64, floors: &mut Floors) -> SimDisk {
+        if kill {
+            return self.disk.kill();
+        }
+        floors.kill = floors.power;
+        self.disk.crash(&mut CrashPlan::seeded(plan))
+    }
+
+    /// An opening that ends in the middle, or meets a fault.
+    fn open_in_trouble(&mut self, opening: &Opening, floors: &mut Floors) -> Checked {
+        self.counts.openings += 1;
+        if let Some(calls) = opening.calls {
+            self.disk.stop_after(calls);
+        }
+        if let Some(rule) = &opening.rule {
+            self.disk.add_fault(rule.clone());
+        }
+        let opened = self.open();
+        match &opened {
+            Ok(wal) => {
+                // What opening reports is durable.
+                let (next, durable) = (wal.next_seq(), wal.durable_seq() + 1);
+                hold(Rule::Loss, next == durable, || format!("opened: {durable} of {next}"))?;
+                *floors = Floors { kill: floors.kill.max(next), power: floors.power.max(next) };
+            }
+            Err(error) => {
+                let stopped = self.disk.stopped() || self.disk.faults_met() > 0;
+                let excused = stopped || (self.limited && error.is_out_of_space());
+                hold(Rule::Refused, excused, || format!("opening: {error}"))?;
+                self.say(format!("     opening: {error}"));
+            }
+        }
+        let image = self.image(opening.kill, opening.plan, floors);
+        let old = self.disk.clone();
+        self.reborn(image);
+        old.stop_after(0);
+        drop(opened);
+        Ok(())
+    }
+
+    fn open_in_peace(&mut self, floors: Floors) -> Checked {
+        self.counts.openings += 1;
+        match self.open() {
+            Ok(wal) => {
+                self.check_found(&wal, floors.kill)?;
+                self.wal = Some(wal);
+                Ok(())
+            }
+            Err(error) => broken(Rule::Refused, format!("opening: {error}")),
+        }
+    }
+
+    fn check_found(&mut self, wal: &Wal, floor: u64) -> Checked {
+        let report = wal.recovery();
+        let kept = report.cut.as_ref();
+        for path in kept.filter(|cut| cut.done).iter().flat_map(|cut| &cut.kept_in) {
+            let there = self.disk.read_file(path).is_ok();
+            hold(Rule::Damage, there, || format!("no copy of what was cut in {path:?}"))?;
+        }
+        let tail = kept.is_some_and(|cut| !cut.done);
+        let (first, found) = must(read::all(wal, (!tail).then_some(&self.disk)), "reading")?;
+        let outcome = self.model.allows(first, &found, floor)?;
+        self.model.become_found(outcome, wal.next_seq());
+        let meta = wal.meta(b"vote");
+        match self.model.meta_in_flight.take() {
+            Some(value) if meta.as_ref() == Some(&value) => self.model.meta = meta,
+            _ => hold(Rule::Altered, meta == self.model.meta, || format!("meta: {meta:?}"))?,
+        }
+        let (next, durable) = (wal.next_seq(), wal.durable_seq() + 1);
+        hold(Rule::Loss, next == durable, || format!("all found is durable: {durable} of {next}"))?;
+        self.say(format!("     found {first}..{next}, {:?}", report.origin));
+        Ok(())
+    }
+
+    /// On a copy: a torn end is an error, and all else as ever.
+    fn check_strict(&self, floor: u64) -> Checked {
+        let disk = self.disk.fork();
+        let config = self.config().recovery_mode(RecoveryMode::Strict);
+        match self.open_on(&disk, config) {
+            Err(error) if error.kind() == ErrorKind::TornTail => Ok(()),
+            Err(error) if self.limited && error.is_out_of_space() => Ok(()),
+            Err(error) => broken(Rule::Refused, format!("opening strictly: {error}")),
+            Ok(wal) => {
+                let (first, found) = must(read::all(&wal, None), "reading")?;
+                self.model.allows(first, &found, floor).map(drop)
+            }
+        }
+    }
+
+    /// Opens an image of the disk and checks it against the model; then it takes an entry. For those who
+    /// look at every image by themselves.
+    pub(crate) fn check_image(&self, image: &SimDisk, floor: u64) -> Checked {
+        let wal = must(self.open_on(image, self.config()).map_err(Stop::from), "opening")?;
+        let (first, found) = must(read::all(&wal, Some(image)), "reading")?;
+        self.model.allows(first, &found, floor)?;
+        let (next, payload) = (wal.next_seq(), b"goes on");
+        let seq = must(wal.append(payload).map_err(Stop::from), "going on")?;
+        hold(Rule::Order, seq == next, || format!("goes on at {seq}, not {next}"))
+    }
+}
