@@ -33,7 +33,8 @@ impl Mirror {
     /// Ships what is durable, from a little before the copy's end; what the copy then has is the log's.
     pub(crate) fn ship(&self, log: &Wal, model: &Model, overlap: u64, step: &Step) -> Done {
         for _ in 0..MAX_TRIES {
-            let end = self.wal.next_seq().min(model.next());
+            // What waits for room cannot be read yet.
+            let end = self.wal.next_seq().min(log.stats().written);
             let from = end.saturating_sub(overlap).max(model.first);
             let Some(frames) = log.frames(from, 600)? else {
                 let durable = log.durable_seq();
