@@ -23,6 +23,10 @@
 //! # }
 //! ```
 //!
+//! To crash-test what is built on Walden, run it on such a disk, cut it off at every call, and compare what it
+//! finds with what it had acknowledged; [`shrink`] shortens a history that fails. The example
+//! `crash_test_kvstore` does all of it. [`workload`] is how Walden itself is tested.
+//!
 //! # The fault model
 //!
 //! **Contents.** Reads see every write at once: the cache. A power cut ([`SimDisk::crash`]) leaves, for
