@@ -203,6 +203,8 @@ impl Run {
 
     fn reopen(&mut self, wal: &Wal, strategy: SyncStrategy, backup: bool) -> Done {
         self.held.leave_log();
+        // Where a new segment could not be made, there is none to end with.
+        let lacking = self.limited || self.disk.faults_met() > 0 || wal.stats().open_segments == 0;
         self.wal = None;
         wal.close()?;
         self.held.check_closed()?;
@@ -213,7 +215,7 @@ impl Run {
         self.strategy = strategy;
         let opened = self.open()?;
         self.counts.openings += 1;
-        self.found_clean(&opened)?;
+        self.found_clean(&opened, lacking)?;
         self.wal = Some(opened);
         // Closing synced everything; the disk may have stopped at a call whose failure opening survives.
         if self.disk.stopped() || !self.disk.faults().is_empty() {
@@ -223,10 +225,8 @@ impl Run {
         }
     }
 
-    fn found_clean(&self, wal: &Wal) -> Checked {
+    fn found_clean(&self, wal: &Wal, lacking: bool) -> Checked {
         let origin = wal.recovery().origin;
-        // Where a new segment could not be made, there may be none to end with.
-        let lacking = self.limited || self.disk.faults_met() > 0;
         hold(Rule::Refused, origin == walden::Origin::Clean || lacking, || {
             format!("closed cleanly, and opened as {origin:?}")
         })?;
