@@ -101,7 +101,11 @@ impl Keeper {
             self.remove_if_there(&self.names.index(*ordinal))?;
         }
         self.sync_dir()?;
-        let Some((ordinal, len)) = cut.kept else { return Ok(()) };
+        // A front cut may have removed it since, while the end of this one waited for room.
+        let first = self.manifest.first_ordinal;
+        let Some((ordinal, len)) = cut.kept.filter(|(ordinal, _)| *ordinal >= first) else {
+            return Ok(());
+        };
         let path = self.names.wal(ordinal);
         let io = |doing: &str, error| Error::io(doing, &path, error);
         let file = self
