@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::big_endian_bytes,
@@ -37,8 +38,11 @@ use crate::pieces::Piece;
 /// What a description may hold at most: a log of some kilobytes shows as much as a large one.
 const MOST: usize = 24;
 
+/// A body, fed with bytes.
+pub type Body = fn(&[u8]);
+
 /// The bodies, by the names of their targets.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Body)] = &[
     ("record", record),
     ("folder", folder),
     ("index", index),

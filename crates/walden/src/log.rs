@@ -4,7 +4,7 @@ use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::Keeper;
 use crate::maintain::Signal;
-use crate::manifest::ManifestFile;
+use crate::manifest::{Manifest, ManifestFile};
 use crate::recover::{OpenedLog, Pending, Recovery, WriterLock};
 use crate::segment::{FileCache, Index, Names, Segment};
 use crate::snapshot::{Snapshot, View};
@@ -87,6 +87,7 @@ impl Log {
         let files = Arc::new(FileCache::new(Arc::clone(&storage)));
         let names = keeper.names.clone();
         let mut segments = found_segments(&names, &files, &sealed, pending.as_ref());
+        segments.extend(prepared_segment(&keeper.manifest, &names, &files));
         let mut allocated = None;
         let mut begin = Extent { end: 0, next_seq };
         let open = match active {
@@ -285,6 +286,20 @@ fn found_segments(
         }
     }
     segments
+}
+
+/// What a cut in progress made ready: until it gets its name, the surviving part of a batch is read there.
+pub(crate) fn prepared_segment(
+    manifest: &Manifest,
+    names: &Names,
+    files: &Arc<FileCache>,
+) -> Option<Arc<Segment>> {
+    let cut = manifest.cut?;
+    let len = cut.prepared?;
+    let segment = Segment::prepared(names, cut.dead_to, Arc::clone(files));
+    segment.note_first_seq(manifest.open_seq);
+    segment.set_end(len);
+    Some(Arc::new(segment))
 }
 
 /// The time of day (microseconds) and the steady clock.

@@ -154,8 +154,8 @@ impl Signal {
         };
         if start {
             let log = self.starter.lock().clone();
-            let started = log
-                .is_some_and(|log| sync::spawn(job.thread(), move || helper_loop(&log, job)));
+            let started =
+                log.is_some_and(|log| sync::spawn(job.thread(), move || helper_loop(&log, job)));
             if !started {
                 // Tried again at the next kick.
                 self.flags.lock().job(job).running = false;

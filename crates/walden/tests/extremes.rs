@@ -21,7 +21,7 @@ struct Sparse(SimDisk);
 #[derive(Debug)]
 struct SparseFile(Arc<dyn File>);
 
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.starts_with(chunk))

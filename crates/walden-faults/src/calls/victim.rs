@@ -381,7 +381,7 @@ impl Script<'_> {
     }
 
     /// The log has failed: every change is refused with the same cause, and what was durable can be read.
-    fn after_the_fall(&mut self, wal: &Wal, args: &Args, cause: &walden::Error) -> Step<()> {
+    fn after_the_fall(&self, wal: &Wal, args: &Args, cause: &walden::Error) -> Step<()> {
         let (first, last) = (wal.first_seq(), wal.next_seq() - 1);
         let limits = Retention::keep_all().max_segments(1);
         let refused = [

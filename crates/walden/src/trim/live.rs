@@ -6,7 +6,7 @@ use super::cut::Keep;
 use crate::config::Retention;
 use crate::error::{Error, Result};
 use crate::keeper::Keeper;
-use crate::log::Log;
+use crate::log::{Log, prepared_segment};
 use crate::record::{self, Packed};
 use crate::recover::{Folder, Pending, active_after_cut, cut_tail};
 use crate::segment::{RecordSource, Segment, Step};
@@ -274,14 +274,7 @@ impl Log {
                 segment.shorten(len, next_seq, snapshot.log_id);
                 segment.seal();
             }
-            // Until it gets its name, the surviving part of a batch is read where it was made ready.
-            if let Some((cut, len)) = manifest.cut.and_then(|cut| Some((cut, cut.prepared?))) {
-                let files = Arc::clone(&self.files);
-                let segment = Segment::prepared(&self.names, cut.dead_to, files);
-                segment.note_first_seq(manifest.open_seq);
-                segment.set_end(len);
-                snapshot.segments.push(Arc::new(segment));
-            }
+            snapshot.segments.extend(prepared_segment(manifest, &self.names, &self.files));
         });
         if let Some((ordinal, _)) = keep.kept {
             let snapshot = View::snapshot(self);

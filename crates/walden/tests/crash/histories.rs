@@ -32,6 +32,8 @@ fn what_was_found_stays_mended() {
         (11582, &[1, 2, 3, 7, 9, 11, 12, 13, 16, 17, 18, 29, 30]),
         // Retention removed the segment that an unfinished cut kept; the log did not open any more.
         (30282, &[55, 57, 60, 61, 62, 63, 66, 80, 84]),
+        // Opened in the middle of a cut through a batch, with no room to go on: its survivors were not found.
+        (2_004_899, &[67, 84, 88, 116]),
     ] {
         let ran = History::of_seed(seed).only(steps).run();
         assert!(ran.is_ok(), "seed {seed}: {ran:?}");

@@ -3,7 +3,7 @@
 //!
 //! A failure prints its seed and the shortest history that fails so; `WALDEN_SEED=n` runs that one alone,
 //! `WALDEN_SEEDS=n` more of them.
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![expect(clippy::panic, reason = "helpers of tests fail the test")]
 #![expect(clippy::print_stderr, reason = "a failure prints its history")]
 
 mod enumerated;
