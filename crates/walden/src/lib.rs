@@ -102,7 +102,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `wal` | the handle: delegates |
-//! | `write` | gives seq ids and encodes (`appender`), writes (`flush`), syncs for all who wait (`group_commit`), makes segments ready (`next`) |
+//! | `write` | gives seq ids and encodes (`appender`), writes (`flush`, `through`), syncs for all who wait (`group_commit`), makes segments ready (`next`), slows down before it would stop (`pace`) |
 //! | `record` | the bytes of a record, pure |
 //! | `segment` | one file, its names and its index |
 //! | `watermark` | durable ≤ written ≤ appended, and those who wait |
