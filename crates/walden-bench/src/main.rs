@@ -49,9 +49,10 @@ enum Command {
     Run(RunArgs),
     /// Read results.json again and write report.md and plots.
     Report {
-        /// The file of a run.
-        results: PathBuf,
-        /// Where report.md and plots go: beside the file, if not told.
+        /// The file of a run; of several runs of parts, on one machine, one after the other.
+        #[arg(required = true)]
+        results: Vec<PathBuf>,
+        /// Where report.md and plots go: beside the first file, if not told.
         #[arg(long)]
         out: Option<PathBuf>,
     },
@@ -110,6 +111,9 @@ struct RunArgs {
     /// Only cases whose section and name, as `list` shows them, contain this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Not those that contain this.
+    #[arg(long)]
+    skip: Option<String>,
     #[command(flatten)]
     sizes: SizeArgs,
 }
@@ -191,9 +195,12 @@ fn run(args: &RunArgs) -> Result<()> {
     let (rounds, seconds) = args.sizes.usual();
     let (rounds, seconds) = (args.rounds.unwrap_or(rounds), args.seconds.unwrap_or(seconds));
     let mut cases = cases::cases(&sizes);
-    cases.retain(|case| title(case).contains(&args.only));
+    cases.retain(|case| {
+        let title = title(case);
+        title.contains(&args.only) && !args.skip.as_ref().is_some_and(|skip| title.contains(skip))
+    });
     if cases.is_empty() {
-        let text = format!("no case contains {:?}; `list` shows them", args.only);
+        let text = format!("no case is left of those with {:?}; `list` shows them", args.only);
         Args::command().error(ErrorKind::ValueValidation, text).exit();
     }
     std::fs::create_dir_all(&args.out)
@@ -210,7 +217,7 @@ fn run(args: &RunArgs) -> Result<()> {
     let mut results = Results::new(Machine::look(&args.dir), settings, peers::facts());
     let path = args.out.join("results.json");
     bench.run(&cases, &mut results, &path)?;
-    report(&path, None)
+    report(&[path], None)
 }
 
 /// What `--only` looks in.
@@ -219,9 +226,13 @@ fn title(case: &case::Case) -> String {
 }
 
 #[expect(clippy::print_stdout, reason = "a report is what it is for")]
-fn report(path: &Path, out: Option<&Path>) -> Result<()> {
-    let results = Results::read(path)?;
-    let out = out.or_else(|| path.parent()).unwrap_or(Path::new("."));
+fn report(paths: &[PathBuf], out: Option<&Path>) -> Result<()> {
+    let (first, others) = paths.split_first().ok_or("no file")?;
+    let mut results = Results::read(first)?;
+    for other in others {
+        results.outcomes.extend(Results::read(other)?.outcomes);
+    }
+    let out = out.or_else(|| first.parent()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
     let plots = plot::draw_all(&results, out)?;
     let page = report::page(&results, &plots);
