@@ -27,8 +27,9 @@ fn calls(dir: &Path, way: &str, count: usize) -> BTreeMap<String, u64> {
     rows.collect()
 }
 
-/// Checks that `count` appends ask for what `expected` says, and hardly anything else.
-fn check(way: &str, count: usize, expected: &[(&str, u64)]) {
+/// Checks that `count` appends ask for what `expected` says, and hardly anything else: but what the log's own thread
+/// may do `ahead` of them, in one of the two runs or in both.
+fn check(way: &str, count: usize, expected: &[(&str, u64)], ahead: u64) {
     let probe = Command::new("strace").args(["-c", "-o", "/dev/null", "true"]).output();
     match probe {
         Err(error) => return skipped(&format!("strace cannot be run: {error}")),
@@ -45,7 +46,7 @@ fn check(way: &str, count: usize, expected: &[(&str, u64)]) {
     }
     for (name, expected) in expected {
         let found = many.remove(*name).unwrap_or_default();
-        let slack = expected / 50 + 2;
+        let slack = expected / 50 + 2 + ahead;
         assert!(found.abs_diff(*expected) <= slack, "{way}: {found} {name}, {expected} expected");
     }
     let stray: u64 = many.values().sum();
@@ -55,22 +56,23 @@ fn check(way: &str, count: usize, expected: &[(&str, u64)]) {
 
 #[test]
 fn background_writes_whole_buffers() {
-    check("Background", 10_000, &[("pwrite64", 10_000 * RECORD / (64 << 10))]);
+    check("Background", 10_000, &[("pwrite64", 10_000 * RECORD / (64 << 10))], 0);
 }
 
 #[test]
 fn os_cache_writes_once_an_append() {
-    check("OsCache", 10_000, &[("pwrite64", 10_000)]);
+    check("OsCache", 10_000, &[("pwrite64", 10_000)], 0);
 }
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
 fn os_cache_with_a_mapping_asks_for_pages_only() {
-    check("OsCache+mmap", 10_000, &[("madvise", 10_000 * RECORD / (256 << 10))]);
+    // Two files of 64 MiB are warmed, 4 MiB at a time: the active one and the next.
+    check("OsCache+mmap", 10_000, &[("madvise", 10_000 * RECORD / (256 << 10))], 2 * 64 / 4);
 }
 
 /// The record, the sync, the mark.
 #[test]
 fn always_writes_twice_and_syncs_once() {
-    check("Always", 1000, &[("pwrite64", 2000), ("fdatasync", 1000)]);
+    check("Always", 1000, &[("pwrite64", 2000), ("fdatasync", 1000)], 0);
 }
