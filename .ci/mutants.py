@@ -1,7 +1,8 @@
 """Takes one safeguard away at a time, and sees which test turns red.
 
     python3 .ci/mutants.py                  do all patches in .ci/mutations still apply?
-    python3 .ci/mutants.py --sample 3       try three of them, others for each commit
+    python3 .ci/mutants.py --sample 3       try three of those that the table in docs/mutations.md shows as caught,
+                                            others for each commit
     python3 .ci/mutants.py --only NAME,...  try these
     python3 .ci/mutants.py --all            try all
     python3 .ci/mutants.py ... --write-docs also run the rules' tests where the simulation found it, and write the
@@ -9,7 +10,9 @@
 
 A patch begins with lines of its own: `Safeguard:` what it takes away and, where nothing can turn red, `Survives:` why.
 Each is applied to a copy of HEAD, the simulation is run, then the target `rules`. Fails where a patch does not apply,
-does not build, or turns nothing red. Results are kept in the target folder from run to run, and --write-docs writes all.
+does not build, or turns nothing red. A patch that was never tried, or that nothing finds, is not in the sample: so the
+gate, which takes one, fails only where something that was found once is found no more. Results are kept in the target
+folder from run to run, and --write-docs writes all.
 """
 
 import argparse
@@ -29,6 +32,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "mu
 TREE = TARGET / "tree"
 RESULTS = TARGET / "results.json"
 BEGIN, END = "<!-- written by .ci/mutants.py: begin -->", "<!-- written by .ci/mutants.py: end -->"
+NOT_TRIED, NOTHING = "(not tried when this was written)", "nothing: "
 SEEDS = 2000
 # A mutant may hang; so may nothing else.
 SIMULATION_SECONDS, RULES_SECONDS = 180, 300
@@ -162,9 +166,9 @@ def write_docs(found, results):
     for patch in found:
         result = results.get(patch.name)
         if result is None:
-            what = "(not tried when this was written)"
+            what = NOT_TRIED
         else:
-            what = cell(result) or f"nothing: {patch.survives}"
+            what = cell(result) or f"{NOTHING}{patch.survives}"
         lines.append(f"| {patch.safeguard} | `{patch.name}` | {what} |")
     table = "\n".join([*lines, "", END])
     text = DOCS.read_text()
@@ -172,6 +176,13 @@ def write_docs(found, results):
         sys.exit(f"{DOCS.name} has no place for the table")
     before, rest = text.split(BEGIN, 1)
     DOCS.write_text(before + table + rest.split(END, 1)[1])
+
+
+def shown_as_caught():
+    """The names of the patches of which the table says what finds them."""
+    table = DOCS.read_text().split(BEGIN, 1)[-1].split(END, 1)[0]
+    rows = re.findall(r"^\| .* \| `([a-z-]+)` \| (.*) \|$", table, re.M)
+    return {name for name, what in rows if what != NOT_TRIED and not what.startswith(NOTHING)}
 
 
 def choose(found, args):
@@ -182,6 +193,10 @@ def choose(found, args):
             sys.exit(f"there is no patch {', '.join(sorted(unknown))}")
         return [patch for patch in found if patch.name in wanted]
     if args.sample:
+        caught = shown_as_caught()
+        found = [patch for patch in found if patch.name in caught]
+        if not found:
+            sys.exit(f"the table in {DOCS.name} shows no patch as caught")
         head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
         begin = int(head, 16) % len(found)
         return (found[begin:] + found[:begin])[: args.sample]
