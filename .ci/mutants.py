@@ -21,6 +21,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -85,13 +86,18 @@ def copy_head():
 
 def run(command, seconds):
     """Exit code and output; the code is None where it took too long."""
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(
+        command, cwd=TREE, env=ENV, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
     try:
-        done = subprocess.run(
-            command, cwd=TREE, env=ENV, capture_output=True, text=True, timeout=seconds
-        )
+        out, err = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
+        # What it has started, too: tests that hang would run on beside the next patch.
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
         return None, ""
-    return done.returncode, done.stdout + done.stderr
+    return child.returncode, out + err
 
 
 def build(command):
