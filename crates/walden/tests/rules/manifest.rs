@@ -264,3 +264,17 @@ fn opening_and_closing_cut_off_at_every_call_twice() {
         );
     });
 }
+
+/// Section 4.10: one writer at a time. A second one is refused with nothing changed, until the first one goes.
+#[test]
+fn a_second_writer_is_refused() {
+    let lab = three();
+    let wal = lab.open();
+    let before = lab.read("segment.manifest");
+    let error = lab.try_open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+    assert_eq!(lab.read("segment.manifest"), before);
+    Lab::append(&wal, 4..=4);
+    drop(wal);
+    assert_eq!(entries(&lab.open()), (1, payloads(1..=4)));
+}
