@@ -280,7 +280,10 @@ fn seq_ids_that_were_given_twice_are_damage_for_the_tools_too() {
     let plan = plan(dir.path());
     assert!(plan.damages[0].what.contains("seq id 1"), "{}", plan.damages[0].what);
     assert!(plan.damages[0].options[0].command.contains("--cut-at 201"));
-    choose(dir.path(), Choice::CutAt(201));
+    // Records from before the cut are never unlinked as dead: the way out is told.
+    let refused = repair_apply(&target(dir.path()), Choice::CutAt(201), &mut |_| {}).unwrap_err();
+    assert!(refused.to_string().contains("move it away"), "{refused}");
+    fs::rename(segment(dir.path(), 7), dir.path().join("away")).unwrap();
     goes_on(dir.path(), 201);
 }
 

@@ -14,7 +14,7 @@ const LEN: u64 = (1 << 48) - 1;
 /// All entries from `first` on, checked for checksum, footer and sequence across all segments.
 pub(crate) fn entries(disk: &SimDisk, dir: &Path, first: u64) -> Checked<Vec<Vec<u8>>> {
     let mut files = disk.files();
-    files.retain(|path| path.starts_with(dir) && path.extension().is_some_and(|e| e == "wal"));
+    files.retain(|path| path.starts_with(dir) && holds_entries(disk, path));
     let mut out = Vec::new();
     let mut expected = None;
     for path in files {
@@ -48,6 +48,16 @@ pub(crate) fn entries(disk: &SimDisk, dir: &Path, first: u64) -> Checked<Vec<Vec
         })?;
     }
     Ok(out)
+}
+
+/// A segment, or what is left of a batch that was cut: that waits under a name that ends in `.next` until the cut is
+/// done. A segment that was only made ready is empty.
+fn holds_entries(disk: &SimDisk, path: &Path) -> bool {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("wal") => true,
+        Some("next") => disk.read_file(path).is_ok_and(|bytes| !unwritten(&bytes)),
+        _ => false,
+    }
 }
 
 fn unwritten(rest: &[u8]) -> bool {
