@@ -36,11 +36,12 @@ impl Proof {
 
     /// The payload. Most are short; one in sixty-four is long.
     pub(crate) fn payload(self) -> Vec<u8> {
-        let fill = if self.is_long() { 20_000 } else { self.mixed() >> 55 };
+        let fill = if self.is_long() { 20_000 } else { 8 + (self.mixed() >> 55) };
         let mut bytes = self.number.to_le_bytes().to_vec();
         bytes.extend(self.index.to_le_bytes());
         bytes.extend(self.count.to_le_bytes());
-        let step = self.number.wrapping_mul(31).to_le_bytes();
+        let place = u64::from(self.index) << 16 | u64::from(self.count) << 32;
+        let step = (self.number.wrapping_mul(31) ^ place).to_le_bytes();
         bytes.extend(step.iter().cycle().zip(0..fill).map(|(byte, at)| {
             let [low, ..] = at.to_le_bytes();
             byte.wrapping_add(low)

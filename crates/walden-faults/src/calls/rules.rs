@@ -22,7 +22,8 @@ pub(super) fn judge(case: Case, said: &Said) -> Result<String, String> {
         // A failed sync is final, whatever it says.
         (Call::Fsync | Call::Fdatasync, _) => poisoned,
         // A folder that cannot be opened cannot be synced; and behind its commit point a cut must be finished.
-        (Call::Open | Call::Ftruncate | Call::Unlink, Errno::Enospc) => true,
+        // So must the writing of a manifest, of which a part may be there (`docs/design.md`); and it is a `pwrite`.
+        (Call::Open | Call::Ftruncate | Call::Unlink | Call::Pwrite, Errno::Enospc) => true,
         // No room is not final.
         (_, Errno::Enospc) => !poisoned,
         // A failed write is final.
@@ -52,7 +53,8 @@ mod tests {
             (Call::Fsync, Errno::Eio, 1, "poisoned", true),
             (Call::Fsync, Errno::Enospc, 1, "refused (OutOfSpace)", false),
             (Call::Fdatasync, Errno::Eio, 1, "not noticed", false),
-            (Call::Pwrite, Errno::Enospc, 1, "poisoned", false),
+            (Call::Pwrite, Errno::Enospc, 1, "poisoned", true),
+            (Call::Pwritev, Errno::Enospc, 1, "poisoned", false),
             (Call::Pwrite, Errno::Enospc, 2, "refused (OutOfSpace)", true),
             (Call::Pwrite, Errno::Eio, 1, "not opened (Poisoned)", true),
             (Call::Pwritev, Errno::Eio, 1, "reported (Io)", false),

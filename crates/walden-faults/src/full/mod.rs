@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Each scenario, but not with every filesystem, strategy and engine: a quarter of them all.
     #[arg(long)]
     sample: bool,
+    /// Only scenarios whose name contains this, such as `ext4`.
+    #[arg(long, default_value = "")]
+    only: String,
     /// A file to write the figures to, as JSON.
     #[arg(long)]
     evidence: Option<PathBuf>,
@@ -52,6 +55,9 @@ pub(crate) fn run(args: &Args) -> Outcome<()> {
                     engine.name(),
                     scenario.name()
                 );
+                if !name.contains(&args.only) {
+                    continue;
+                }
                 let volume = match Volume::new(filesystem, ROOM) {
                     Ok(volume) => volume,
                     Err(why) => {

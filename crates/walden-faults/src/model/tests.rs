@@ -86,7 +86,7 @@ fn a_batch_in_parts() {
     tell(&mut model, Event::Acked { seq: 1, number: 1, count: 1 });
     wrong(&model, found(1, 6), "no successor");
     let mut without_a_beginning = found(1, 4);
-    without_a_beginning.entries.insert(4, Proof { number: 5, index: 1, count: 3 });
+    without_a_beginning.entries.insert(4, Proof { number: 6, index: 2, count: 3 });
     without_a_beginning.next = 5;
     wrong(&model, without_a_beginning, "no predecessor");
 }
