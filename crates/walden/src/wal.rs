@@ -290,8 +290,8 @@ impl Wal {
     /// of the other log are refused from there on.
     ///
     /// # Errors
-    /// With nothing appended: `Gap` where they begin behind [`next_seq`](Self::next_seq), which [`Error::seq`]
-    /// has; `Diverged` where this log has other entries, from [`Error::seq`] on
+    /// With nothing appended: `Gap` where they begin behind [`next_seq`](Self::next_seq), which [`Error::seq`](crate::Error::seq)
+    /// has; `Diverged` where this log has other entries, from [`Error::seq`](crate::Error::seq) on
     /// ([`truncate_back`](Self::truncate_back) to the one before makes it fit); `TooLarge`. `Busy` where someone
     /// else appended meanwhile. As [`append`](Self::append), after which the same frames can be given again.
     pub fn append_frames(&self, frames: &Frames) -> Result<Range<u64>> {
