@@ -103,9 +103,9 @@ impl Log {
         let Leadership { taken, freed, waiting } = &self.leadership;
         let mut taken = taken.lock();
         while *taken {
-            waiting.fetch_add(1, Ordering::Relaxed);
+            waiting.store(waiting.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             taken = wait(freed, taken);
-            waiting.fetch_sub(1, Ordering::Relaxed);
+            waiting.store(waiting.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         }
         *taken = true;
         Leader { log: self }
