@@ -1,6 +1,7 @@
 //! The handle: delegates, holds no logic.
 
-#[cfg(all(test, not(walden_model)))]
+#[cfg(test)]
+#[cfg(not(walden_model))]
 mod locks;
 
 use std::fmt;

@@ -36,7 +36,10 @@ fn raise_and_wait(level: Level, raise: fn(&Watermark)) {
 
 #[test]
 fn loom_who_waits_for_written_is_woken() {
-    raise_and_wait(Level::Written, |mark| mark.raise_written(2));
+    raise_and_wait(Level::Written, |mark| {
+        mark.raise_written(2);
+        mark.tell_written();
+    });
 }
 
 #[test]
