@@ -52,7 +52,11 @@ impl Evidence {
         figures: &Value,
         findings: &[String],
     ) -> Outcome<()> {
-        let args: Vec<String> = std::env::args().skip(1).collect();
+        // Whoever runs it again is in a folder of another name.
+        let here = std::env::current_dir().map(|dir| format!("{}/", dir.display()));
+        let here = here.unwrap_or_default();
+        let args: Vec<String> =
+            std::env::args().skip(1).map(|arg| arg.replace(&here, "")).collect();
         let report = json!({
             "command": format!("cargo run --release -p walden-faults -- {}", args.join(" ")),
             "run": self.name,

@@ -173,7 +173,7 @@ impl Run {
             Op::Reset { next } => {
                 self.model.in_flight = InFlight::Reset(*next);
                 wal.reset(*next)?;
-                self.held.reset((*next).min(self.model.first));
+                self.held.reset((*next).min(self.model.first), *next);
                 self.model.reset(*next);
             }
             Op::Retain { segments, bytes, seconds } => {

@@ -18,13 +18,14 @@ struct Placed<T> {
     what: T,
     at: u64,
     cut: Option<u64>,
-    /// The log was reset since: to who looks only now and then, all before may be `Removed`, or cut anywhere.
-    vague: bool,
+    /// Where the log was reset to since: to who looks only now and then, all before may be `Removed`, or cut
+    /// anywhere; and who stands just there may read on, since none of what it had is under another's seq id.
+    reset: Option<u64>,
 }
 
 impl<T> Placed<T> {
     const fn new(what: T, at: u64) -> Self {
-        Self { what, at, cut: None, vague: false }
+        Self { what, at, cut: None, reset: None }
     }
 
     fn cut(&mut self, first_cut: u64) {
@@ -60,10 +61,10 @@ impl Held {
         self.beside.iter_mut().for_each(|held| held.cut(first_cut));
     }
 
-    /// All entries are cut, and the log goes on elsewhere.
-    pub(crate) fn reset(&mut self, first_cut: u64) {
+    /// All entries, from `first_cut` on, are cut, and the log goes on at `next`.
+    pub(crate) fn reset(&mut self, first_cut: u64, next: u64) {
         self.cut(first_cut);
-        self.beside.iter_mut().for_each(|held| held.vague = true);
+        self.beside.iter_mut().for_each(|held| held.reset = Some(next));
     }
 
     /// The handle goes; tickets are asked once it is closed, and the other process stays.
@@ -177,10 +178,10 @@ fn told_durable(wal: &Wal, held: &Placed<Ticket>) -> Checked {
 
 /// An error where a held position stands: `true` if it was to be expected, and the position can be given up.
 fn expected<T>(error: &Error, held: &Placed<T>, model: &Model) -> Checked<bool> {
-    let Placed { at, cut, vague, .. } = *held;
+    let Placed { at, cut, reset, .. } = *held;
     if error.is_truncated() {
         // Where the front was cut beyond it too, all before is gone either way.
-        let near = error.seq() == cut || vague || cut < Some(model.first);
+        let near = error.seq() == cut || reset.is_some() || cut < Some(model.first);
         hold(Rule::History, cut.is_some() && near, || {
             format!("at {at}, cut from {cut:?}: {error}")
         })?;
@@ -204,6 +205,9 @@ fn move_reader<T>(
     for _ in 0..steps {
         let entry = reader(&mut held.what).read_next();
         let entry = entry.map(|entry| entry.map(|entry| (entry.seq, entry.payload.to_vec())));
+        if entry.is_ok() && held.reset == Some(held.at) {
+            (held.cut, held.reset) = (None, None);
+        }
         match entry {
             Ok(_) if held.cut.is_some() => return not_told(held.at, held.cut),
             Ok(None) => {
@@ -219,7 +223,7 @@ fn move_reader<T>(
                     return Err(error.into());
                 }
                 reader(&mut held.what).seek(model.first)?;
-                (held.at, held.cut, held.vague) = (model.first, None, false);
+                (held.at, held.cut, held.reset) = (model.first, None, None);
             }
         }
     }

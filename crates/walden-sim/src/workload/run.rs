@@ -281,7 +281,7 @@ impl Run {
                 self.model.cut_back(at);
             }
             InFlight::Reset(at) if (first, next) == (at, at) => {
-                self.held.reset(at.min(self.model.first));
+                self.held.reset(at.min(self.model.first), at);
                 self.model.reset(at);
             }
             cut => return broken(Rule::Ghost, format!("{first}..{next} after {cut:?} failed")),
