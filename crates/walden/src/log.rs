@@ -138,6 +138,7 @@ impl Log {
             latch,
             files,
         });
+        log.look_ahead(&log.appender.lock());
         log.watch_latch();
         Ok(log)
     }

@@ -20,6 +20,8 @@ enum Job {
     Sync,
     /// Makes the next segment ready while others are sealed.
     Prepare,
+    /// Keeps space ahead of appends warm.
+    Warm,
 }
 
 impl Job {
@@ -27,6 +29,7 @@ impl Job {
         match self {
             Self::Sync => "walden-sync",
             Self::Prepare => "walden-prepare",
+            Self::Warm => "walden-warm",
         }
     }
 
@@ -34,7 +37,7 @@ impl Job {
     const fn patience(self) -> Duration {
         match self {
             Self::Sync => Duration::from_secs(1),
-            Self::Prepare => Duration::from_secs(8),
+            Self::Prepare | Self::Warm => Duration::from_secs(8),
         }
     }
 }
@@ -52,6 +55,7 @@ struct Flags {
     stop: bool,
     sync: JobState,
     prepare: JobState,
+    warm: JobState,
 }
 
 impl Flags {
@@ -59,6 +63,7 @@ impl Flags {
         match job {
             Job::Sync => &mut self.sync,
             Job::Prepare => &mut self.prepare,
+            Job::Warm => &mut self.warm,
         }
     }
 }
@@ -70,8 +75,11 @@ pub(crate) struct Signal {
     maintenance: Condvar,
     sync: Condvar,
     prepare: Condvar,
+    warm: Condvar,
     /// Set before others have the log, or when no thread could be started: in `rules/threads.rs`.
     manual: AtomicBool,
+    /// Decides of speed alone.
+    warm_at: AtomicU64,
     /// Set while something waits for the next periodic sync. Under loom: `loom_no_append_is_forgotten`; under
     /// shuttle: `waiting::the_periodic_sync_sees_...`.
     dirty: AtomicBool,
@@ -79,8 +87,6 @@ pub(crate) struct Signal {
     last: Mutex<Duration>,
     /// Held during a round of maintenance, so that closing can wait for its end.
     running: Mutex<()>,
-    /// One more than the highest ordinal whose file was warmed. Decides of speed alone.
-    warmed: AtomicU64,
     /// Starts a thread where one is needed.
     starter: Mutex<Option<Weak<Log>>>,
     /// How often sealing found no room, and what it said the last time.
@@ -131,6 +137,35 @@ impl Signal {
         self.kick(Job::Sync);
     }
 
+    /// From which offset in the active segment on an append asks for more warm space. Under the append lock, as is
+    /// [`came_to`](Self::came_to).
+    pub(crate) fn warm_at(&self, offset: u64) {
+        self.warm_at.store(offset, Ordering::Relaxed);
+    }
+
+    /// A record begins at `offset` in the active segment.
+    #[inline]
+    pub(crate) fn came_to(&self, offset: u64) {
+        if offset >= self.warm_at.load(Ordering::Relaxed) {
+            self.ask_for_warm_space();
+        }
+    }
+
+    /// Has the thread for it go on; if there is none, the maintenance thread starts one: not here, under a lock.
+    #[cold]
+    fn ask_for_warm_space(&self) {
+        self.warm_at(u64::MAX);
+        let mut flags = self.flags.lock();
+        flags.warm.wanted = true;
+        let running = flags.warm.running;
+        drop(flags);
+        if running {
+            self.warm.notify_one();
+        } else {
+            self.wake();
+        }
+    }
+
     /// A segment was begun: the maintenance thread seals the one before it, and meanwhile another thread, if it
     /// runs, makes the next one. Under the append lock: no thread is started.
     pub(crate) fn rotated(&self) {
@@ -168,6 +203,7 @@ impl Signal {
         match job {
             Job::Sync => &self.sync,
             Job::Prepare => &self.prepare,
+            Job::Warm => &self.warm,
         }
     }
 
@@ -192,6 +228,7 @@ impl Signal {
         self.maintenance.notify_all();
         self.sync.notify_all();
         self.prepare.notify_all();
+        self.warm.notify_all();
         drop(self.running.lock());
     }
 }
@@ -266,8 +303,8 @@ fn helper_loop(weak: &Weak<Log>, job: Job) {
             Job::Prepare => {
                 // Who waits for it tries itself, and learns what keeps it from being made.
                 drop(log.prepare());
-                log.warm();
             }
+            Job::Warm => log.warm(),
         }
     }
 }
@@ -315,7 +352,7 @@ impl Log {
             return Err(cause);
         }
         let prepared = self.prepare();
-        self.warm();
+        self.see_to_warm_space();
         let kicked = self.signal.is_manual() && self.signal.take(Job::Sync);
         let synced = if kicked { self.sync() } else { Ok(()) };
         if !self.signal.is_manual() && self.open.lock().len() > 1 {
@@ -342,21 +379,15 @@ impl Log {
         prepared.and(synced).and(sealed).and(periodic)
     }
 
-    /// Readies the space that appends will come to next.
-    fn warm(&self) {
-        let (active, ready) = {
-            let appender = self.appender.lock();
-            let active = appender.active.as_ref();
-            let active = active.map(|open| (open.ordinal(), Arc::clone(&open.file)));
-            let ready = appender.ready.as_ref();
-            (active, ready.map(|ready| (ready.ordinal, Arc::clone(&ready.file))))
-        };
-        for (ordinal, file) in active.into_iter().chain(ready) {
-            // Each once: what is begun now is ahead of the appends that fill it.
-            let number = ordinal.saturating_add(1);
-            if self.signal.warmed.fetch_max(number, Ordering::Relaxed) < number {
-                file.warm();
-            }
+    /// Somebody asked for warm space: with a thread that is there for it, it is seen to already.
+    fn see_to_warm_space(&self) {
+        if !self.signal.flags.lock().warm.wanted {
+            return;
+        }
+        if !self.signal.is_manual() {
+            self.signal.kick(Job::Warm);
+        } else if self.signal.take(Job::Warm) {
+            self.warm();
         }
     }
 

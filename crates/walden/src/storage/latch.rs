@@ -230,8 +230,8 @@ impl File for LatchedFile {
         self.inner.len()
     }
 
-    fn warm(&self) {
-        self.inner.warm();
+    fn warm(&self, to: u64) -> u64 {
+        self.inner.warm(to)
     }
 
     fn cool(&self) {

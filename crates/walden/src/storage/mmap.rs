@@ -21,11 +21,12 @@ use super::{Access, DirEntry, File, Storage};
 use crate::num;
 use crate::sync::{Arc, Mutex};
 
-/// Pages made present at once ahead of the writer: one call, where each page's first store would be a fault.
-const AHEAD: usize = 256 << 10;
+/// Pages that an append makes present at once where they are not: one call, where each page's first store would be
+/// a fault.
+const AHEAD: usize = 64 << 10;
 
 /// Pages warmed by one call.
-const WARM: usize = 4 << 20;
+const WARM: usize = 256 << 10;
 
 /// From this length on bytes are given to the kernel, which finds large pages for them.
 const LARGE: usize = 16 << 10;
@@ -100,7 +101,7 @@ struct MmapFile {
 #[derive(Debug)]
 struct Map {
     region: Option<Arc<Region>>,
-    /// Bytes of the region from its first one on whose pages are there and can be stored to.
+    /// Bytes of the region from its first one on that are written, or whose pages are there and can be stored to.
     present: usize,
 }
 
@@ -115,10 +116,11 @@ impl Map {
         let Some(at) = region.place(offset, len) else { return false };
         if self.present < at + len {
             if len >= LARGE {
+                self.present = at + len;
                 return false;
             }
             let to = (at + len).max(self.present + AHEAD).min(region.len);
-            if region.populate(self.present, to, Advice::LinuxPopulateWrite).is_err() {
+            if region.populate(self.present, to).is_err() {
                 // A store would be a signal: from here on the kernel is asked, and can say what is wrong.
                 self.unmap();
                 return false;
@@ -177,20 +179,28 @@ impl File for MmapFile {
         self.os.set_len(len)
     }
 
-    fn warm(&self) {
-        let (region, mut from) = {
-            let map = self.map.lock();
-            let Some(region) = &map.region else { return };
-            (Arc::clone(region), map.present)
-        };
-        // Read, not written: pages of zeros that are there cost nothing but memory that the kernel can have
-        // back; dirty ones would be written to the disk.
-        while from < region.len {
-            let to = (from + WARM).min(region.len);
-            if region.populate(from, to, Advice::LinuxPopulateRead).is_err() {
-                return;
+    fn warm(&self, to: u64) -> u64 {
+        loop {
+            let (region, from) = {
+                let map = self.map.lock();
+                let Some(region) = &map.region else { return u64::MAX };
+                (Arc::clone(region), map.present)
+            };
+            let end = to.saturating_sub(region.start).min(num::size(region.len));
+            let end = usize::try_from(end).unwrap_or(region.len);
+            if from >= end {
+                return region.start + num::size(from);
             }
-            from = to;
+            // Without the lock, so that nobody who stores waits.
+            let to = (from + WARM).min(end);
+            if region.populate(from, to).is_err() {
+                // The first store there finds out why.
+                return u64::MAX;
+            }
+            let mut map = self.map.lock();
+            if map.region.as_ref().is_some_and(|now| Arc::ptr_eq(now, &region)) {
+                map.present = map.present.max(to);
+            }
         }
     }
 
@@ -263,14 +273,14 @@ impl Region {
         (at.checked_add(len)? <= self.len).then_some(at)
     }
 
-    /// Makes the pages of `from..to` present: for stores, or at least as zeros.
-    fn populate(&self, from: usize, to: usize, how: Advice) -> io::Result<()> {
+    /// Makes the pages of `from..to` present, for stores.
+    fn populate(&self, from: usize, to: usize) -> io::Result<()> {
         let from = from / rustix::param::page_size() * rustix::param::page_size();
         assert!(from <= to && to <= self.len, "the range lies in the region");
         // SAFETY: `from` is not beyond `len`.
         let first = unsafe { self.base.byte_add(from) };
         // SAFETY: the range lies in the mapping; this kind of advice changes no contents.
-        match unsafe { rustix::mm::madvise(first, to - from, how) } {
+        match unsafe { rustix::mm::madvise(first, to - from, Advice::LinuxPopulateWrite) } {
             // Linux before 5.14 does not know it: the first store to each page is a fault then.
             Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
             Err(error) => Err(error.into()),

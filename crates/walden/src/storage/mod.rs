@@ -212,9 +212,12 @@ pub trait File: Send + Sync + fmt::Debug {
         Ok(self.len()? == 0)
     }
 
-    /// A hint that reserved space will be written to soon: what can be done ahead, off the way of an append, may
-    /// be done now.
-    fn warm(&self) {}
+    /// A hint that reserved space before `to` will be written to soon: what can be done ahead, off the way of an
+    /// append, may be done now. Tells before which offset that is done; where there is nothing to do, `u64::MAX`.
+    fn warm(&self, to: u64) -> u64 {
+        let _ = to;
+        u64::MAX
+    }
 
     /// A hint that nothing more will be written: what [`warm`](Self::warm) and writing have set up can go.
     fn cool(&self) {}

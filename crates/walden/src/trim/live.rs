@@ -299,7 +299,10 @@ impl Log {
         });
         let extent = Extent { end, next_seq: self.watermark.appended() };
         *self.pending.lock() = None;
-        self.appender.lock().begin(open, extent, allocated);
+        let mut appender = self.appender.lock();
+        appender.begin(open, extent, allocated);
+        self.look_ahead(&appender);
+        drop(appender);
         self.room.notify_all();
         self.signal.wake();
         Ok(())

@@ -146,9 +146,9 @@ impl File for WatchedFile {
         self.inner.len()
     }
 
-    fn warm(&self) {
+    fn warm(&self, to: u64) -> u64 {
         self.look("warm");
-        self.inner.warm();
+        self.inner.warm(to)
     }
 
     fn is_mapped(&self) -> bool {

@@ -173,6 +173,7 @@ impl Log {
     /// What is left to do under the append lock once a record has its slot.
     pub(super) fn appended(&self, slot: Slot, came: Came) -> Appended {
         self.watermark.raise_appended(slot.next_seq);
+        self.signal.came_to(slot.offset);
         let era = self.watermark.era();
         // Counted under the lock: no read-modify-write is needed.
         Counters::add_alone(&self.counters.appends, 1);

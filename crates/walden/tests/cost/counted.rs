@@ -159,8 +159,8 @@ impl File for CountingFile {
         self.inner.len()
     }
 
-    fn warm(&self) {
-        self.inner.warm();
+    fn warm(&self, to: u64) -> u64 {
+        self.inner.warm(to)
     }
 
     fn is_mapped(&self) -> bool {
