@@ -23,6 +23,7 @@ mod subject;
 mod syncs;
 mod work;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -225,7 +226,6 @@ fn title(case: &case::Case) -> String {
     format!("{:?}: {}", case.section, case.name)
 }
 
-#[expect(clippy::print_stdout, reason = "a report is what it is for")]
 fn report(paths: &[PathBuf], out: Option<&Path>) -> Result<()> {
     let (first, others) = paths.split_first().ok_or("no file")?;
     let mut results = Results::read(first)?;
@@ -237,27 +237,35 @@ fn report(paths: &[PathBuf], out: Option<&Path>) -> Result<()> {
     let plots = plot::draw_all(&results, out)?;
     let page = report::page(&results, &plots);
     std::fs::write(out.join("report.md"), &page)?;
-    print!("{page}");
-    Ok(())
+    print(&page)
 }
 
-#[expect(clippy::print_stdout, reason = "a report is what it is for")]
 fn syncs(dir: &Path) -> Result<()> {
     let scratch = scratch(dir)?;
     let bench = Bench { dir: scratch.path().canonicalize()?, seconds: 1.0, rounds: 1 };
-    print!("{}", syncs::table(&bench)?);
-    Ok(())
+    print(&syncs::table(&bench)?)
 }
 
-#[expect(clippy::print_stdout, reason = "a list is what it is for")]
 fn list(sizes: &SizeArgs) -> Result<()> {
+    let mut page = String::new();
     for case in cases::cases(&sizes.sizes().0) {
-        println!("{}", title(&case));
+        page.push_str(&title(&case));
+        page.push('\n');
         for entry in &case.entries {
-            println!("    {}", entry.label);
+            page.push_str("    ");
+            page.push_str(&entry.label);
+            page.push('\n');
         }
     }
-    Ok(())
+    print(&page)
+}
+
+/// A page on standard output. Who has read enough of it may close the pipe.
+fn print(page: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(page.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 fn measure(subject: &Subject, place: &work::Place, result: &Path) -> Result<()> {

@@ -8,6 +8,9 @@ use crate::record::{HEADER_LEN, Header, Packed, decode_plain};
 use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
 use crate::sync::Arc;
 
+/// Less is not worth a call.
+const LEAST: u64 = 512;
+
 /// A proved record in the window of a source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
@@ -146,6 +149,12 @@ impl Cursor {
     fn unproved(&self, seq: u64) -> Error {
         let offset = self.held.map_or(0, |held| held.offset);
         fault::damage(&self.segment, offset, seq, "a record is not at hand")
+    }
+
+    /// The next read is for so many bytes; `None`: for as many as are read anyway.
+    pub(super) fn expect(&mut self, bytes: Option<u64>) {
+        let bytes = bytes.map_or(self.ahead, |bytes| bytes.clamp(LEAST, ONE_RECORD));
+        self.source.set_read_ahead(bytes);
     }
 
     /// Begins to read few bytes at once, for a jump.

@@ -89,7 +89,16 @@ impl Walk {
         if self.enter(Arc::clone(segment)).is_err() {
             return false;
         }
-        matches!(self.take(hint.offset, None), Ok(Some(held)) if held.seq() <= target)
+        let expect = |walk: &mut Self, bytes| {
+            if let Some(cursor) = &mut walk.cursor {
+                cursor.expect(bytes);
+            }
+        };
+        // As far as its entry, and not farther: what is read for nothing costs more than what is done with it.
+        expect(self, hint.about);
+        let found = self.take(hint.offset, None);
+        expect(self, None);
+        matches!(found, Ok(Some(held)) if held.seq() <= target)
     }
 
     /// Holds the record with entry `target`, where entries before it in the same segment were given up: no

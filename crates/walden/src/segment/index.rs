@@ -38,6 +38,24 @@ pub(crate) struct IndexEntry {
     pub(crate) micros: u64,
 }
 
+/// Where to begin looking for an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hint {
+    /// Where a record begins that is not behind it.
+    pub(crate) offset: u64,
+    /// Bytes from there to its end, if all records in between are of a size; `None`: not known.
+    pub(crate) about: Option<u64>,
+}
+
+impl Hint {
+    /// Entry `place` of the [`EVERY`] that begin at `offset`; the next ones begin at `next`.
+    fn new(offset: u64, place: u64, next: Option<u64>) -> Self {
+        let block = next.and_then(|next| next.checked_sub(offset));
+        let about = block.and_then(|len| len.checked_mul(place + 1)).map(|len| len.div_ceil(EVERY));
+        Self { offset, about }
+    }
+}
+
 /// An index being built, in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
@@ -88,9 +106,11 @@ impl Index {
     }
 
     /// The entry that holds `seq`, or the last one before it.
-    pub(crate) fn before(&self, seq: u64) -> Option<IndexEntry> {
-        let at = num::index(seq.checked_sub(self.first_seq)? / EVERY);
-        self.entries.get(at.min(self.entries.len().checked_sub(1)?)).copied()
+    pub(crate) fn before(&self, seq: u64) -> Option<Hint> {
+        let place = seq.checked_sub(self.first_seq)?;
+        let at = num::index(place / EVERY).min(self.entries.len().checked_sub(1)?);
+        let next = self.entries.get(at + 1).map(|entry| entry.offset);
+        Some(Hint::new(self.entries.get(at)?.offset, place % EVERY, next))
     }
 
     /// The index as a file's bytes.
@@ -208,9 +228,15 @@ impl IndexFile {
     }
 
     /// The entry that holds `seq`, or the last one before it.
-    pub(crate) fn before(&self, seq: u64) -> Option<IndexEntry> {
-        let at = seq.checked_sub(self.first_seq)? / EVERY;
-        self.entry(at.min(self.entries.checked_sub(1)?))
+    pub(crate) fn before(&self, seq: u64) -> Option<Hint> {
+        let place = seq.checked_sub(self.first_seq)?;
+        let at = (place / EVERY).min(self.entries.checked_sub(1)?);
+        let mut bytes = [0; 32];
+        let got =
+            read_full(&*self.file, &mut bytes, num::size(HEADER_LEN) + at * ENTRY_LEN).ok()?;
+        let offset = |from| Some(u64::from_le_bytes(bytes.get(from..from + 8)?.try_into().ok()?));
+        let next = if got == bytes.len() { offset(16) } else { None };
+        (got >= 16).then(|| Some(Hint::new(offset(0)?, place % EVERY, next)))?
     }
 
     /// All entries, if their checksum holds.

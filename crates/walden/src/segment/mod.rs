@@ -10,7 +10,7 @@ pub(crate) mod source;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::files::{FileCache, Opened};
-pub(crate) use self::index::{EVERY, Index, IndexEntry};
+pub(crate) use self::index::{EVERY, Hint, Index};
 pub(crate) use self::names::{Name, Names};
 pub(crate) use self::source::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
 use crate::error::{Error, Result};
@@ -199,9 +199,8 @@ impl Segment {
         Error::corrupt(what).path(&self.path).offset_at(offset)
     }
 
-    /// Where to begin looking for `seq`: an offset at which a record begins that is not behind it, with
-    /// its append time. A hint: to be checked by who uses it.
-    pub(crate) fn hint(&self, seq: u64, log_id: u128) -> Option<IndexEntry> {
+    /// Where to begin looking for `seq`. To be checked by who uses it.
+    pub(crate) fn hint(&self, seq: u64, log_id: u128) -> Option<Hint> {
         if let Some(index) = &*self.building.lock() {
             return index.before(seq);
         }

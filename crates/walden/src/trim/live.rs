@@ -449,7 +449,7 @@ fn find(snapshot: &Snapshot, seq: u64) -> Result<Found> {
         let opened = segment.opened()?;
         let end = segment.end()?;
         let mut source = RecordSource::new(Arc::clone(&opened.file), crate::segment::READ_AHEAD);
-        let hint = segment.hint(seq, snapshot.log_id).map_or(0, |entry| entry.offset);
+        let hint = segment.hint(seq, snapshot.log_id).map_or(0, |hint| hint.offset);
         let begin = [hint, 0].into_iter().find(|offset| {
             matches!(source.record_at(*offset, end), Ok(Step::Record(record)) if record.seq() <= seq)
         });
