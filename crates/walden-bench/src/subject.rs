@@ -61,8 +61,10 @@ pub(crate) enum Bare {
     Group,
     /// The simplest group commit, in space filled with zeros before.
     GroupPrewritten,
-    /// `write` of the payload alone: what the disk takes.
+    /// `write` of the payload alone.
     Blocks,
+    /// The same past the page cache (`O_DIRECT`): what the disk takes.
+    Direct,
 }
 
 /// The peers.

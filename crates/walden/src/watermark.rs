@@ -143,6 +143,8 @@ pub(crate) struct Watermark {
     durable: AtomicU64,
     era: AtomicU64,
     waiting: AtomicUsize,
+    /// Threads that lead, woken since the last time somebody asked.
+    freed: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -155,6 +157,7 @@ impl Watermark {
             durable: AtomicU64::new(next_seq),
             era: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
+            freed: AtomicUsize::new(0),
             state: Mutex::new(State::default()),
         }
     }
@@ -234,9 +237,16 @@ impl Watermark {
             }
             self.waiting.store(state.waiters.len(), Ordering::SeqCst);
         }
+        let threads = fired.iter().filter(|waiter| matches!(waiter.wake, Wake::Leader(_)));
+        self.freed.fetch_add(threads.count(), Ordering::Relaxed);
         for waiter in fired {
             waiter.wake.fire();
         }
+    }
+
+    /// How many threads that wait for their own appends were woken since the last call.
+    pub(crate) fn take_freed(&self) -> usize {
+        self.freed.swap(0, Ordering::Relaxed)
     }
 
     /// Whether all before `target` of era `era` has reached `level`.

@@ -23,7 +23,8 @@ pub(crate) fn open(dir: &Path, bare: Bare) -> Result<Box<dyn Store>> {
         Bare::Prewritten => Box::new(files::Prewritten::create(&path)?),
         Bare::Buffered => Box::new(files::Shared::create(&path, 64 << 10)?),
         Bare::Mutex => Box::new(files::Shared::create(&path, 0)?),
-        Bare::Blocks => Box::new(files::Blocks::create(&path)?),
+        Bare::Blocks => Box::new(files::Blocks::create(&path, false)?),
+        Bare::Direct => Box::new(files::Blocks::create(&path, true)?),
         Bare::Mapping => Box::new(mapping::Mapping::create(&path)?),
         Bare::Group => Box::new(group::Group::create(&path, false)?),
         Bare::GroupPrewritten => Box::new(group::Group::create(&path, true)?),
@@ -91,6 +92,7 @@ mod tests {
             Bare::Group,
             Bare::GroupPrewritten,
             Bare::Blocks,
+            Bare::Direct,
         ] {
             let dir = tempfile::tempdir().unwrap();
             let store = open(dir.path(), bare).unwrap();

@@ -15,6 +15,7 @@ use shuttle as chosen;
 pub(crate) use self::chosen::sync::Condvar;
 #[cfg(walden_model = "shuttle")]
 pub(crate) use self::chosen::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+pub(crate) use self::chosen::thread::yield_now;
 #[cfg(walden_model = "shuttle")]
 pub(crate) use self::chosen::thread_local;
 #[cfg(walden_model = "loom")]

@@ -4,6 +4,7 @@
 use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Condvar, MutexGuard};
+pub(crate) use std::thread::yield_now;
 pub(crate) use std::thread_local;
 use std::time::Duration;
 
