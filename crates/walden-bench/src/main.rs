@@ -163,7 +163,6 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
     if sensible { Ok(seconds) } else { Err("not above 0 and up to 3600".to_owned()) }
 }
 
-#[expect(clippy::print_stderr, reason = "an error has to be said somewhere")]
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Run(args) => run(&args),
@@ -179,7 +178,7 @@ fn main() -> ExitCode {
         Command::Fixture { fixtures, fixture, .. } => work::fixture::make(&fixtures, &fixture),
     };
     if let Err(error) = done {
-        eprintln!("walden-bench: {error}");
+        drop(writeln!(std::io::stderr(), "walden-bench: {error}"));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -214,11 +213,30 @@ fn run(args: &RunArgs) -> Result<()> {
         sizes: name.to_owned(),
         only: args.only.clone(),
     };
+    if args.sizes.large && args.only.is_empty() {
+        has_room(&dir)?;
+    }
     let bench = Bench { dir, seconds, rounds: settings.rounds };
     let mut results = Results::new(Machine::look(&args.dir), settings, peers::facts());
     let path = args.out.join("results.json");
     bench.run(&cases, &mut results, &path)?;
     report(&[path], None)
+}
+
+/// What `--large` needs, known before an hour is spent.
+fn has_room(dir: &Path) -> Result<()> {
+    const NEEDED: u64 = 60 << 30;
+    let space = rustix::fs::statvfs(dir)?;
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    if free < NEEDED {
+        let (free, needed) = (free >> 30, NEEDED >> 30);
+        let dir = dir.parent().unwrap_or(dir).display();
+        return Err(format!(
+            "{dir} has {free} GiB free and --large needs {needed}; --dir names another folder, --only fewer cases"
+        )
+        .into());
+    }
+    Ok(())
 }
 
 /// What `--only` looks in.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -171,18 +172,20 @@ fn fixtures(case: &Case) -> Vec<Fixture> {
     case.entries.iter().filter_map(|entry| entry.subject.fixture()).collect()
 }
 
-#[expect(clippy::print_stderr, reason = "a run of an hour says how far it is")]
+/// A run of an hour says how far it is, to whoever still listens.
 fn tell(at: usize, of: usize, outcome: &Outcome, took: Duration) {
-    eprintln!("[{at}/{of}] {} ({:.0} s)", outcome.case.name, took.as_secs_f64());
+    let mut said = format!("[{at}/{of}] {} ({:.0} s)\n", outcome.case.name, took.as_secs_f64());
     for (entry, named) in outcome.case.entries.iter().enumerate() {
         if let Some(spread) = outcome.spread(entry, &outcome.case.figure) {
             let unit = crate::figures::unit(&outcome.case.figure);
-            eprintln!("    {:<48} {} {unit}", named.label, crate::report::short(spread.median));
+            let figure = crate::report::short(spread.median);
+            said.push_str(&format!("    {:<48} {figure} {unit}\n", named.label));
         }
     }
     for failure in &outcome.failures {
-        eprintln!("    failed: {failure}");
+        said.push_str(&format!("    failed: {failure}\n"));
     }
+    drop(std::io::stderr().write_all(said.as_bytes()));
 }
 
 #[cfg(test)]

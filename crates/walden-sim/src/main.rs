@@ -1,9 +1,9 @@
 //! Runs histories of a log on a simulated disk, against a model: see `walden_sim::workload`.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
 mod cli;
 
+use std::io::{Write as _, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,18 +13,23 @@ use walden_sim::workload::{Counts, History, Violation};
 
 use crate::cli::{Args, HELP, Wish};
 
+/// A line on standard output. Who reads it may have read enough and be gone: the exit code tells all the same.
+macro_rules! say {
+    ($($what:tt)*) => { drop(writeln!(stdout(), $($what)*)) };
+}
+
 /// Seeds whose histories share one digest in the output.
 const BLOCK: u64 = 1000;
 
 fn main() -> ExitCode {
     let args = match Args::parse(std::env::args_os().skip(1)) {
         Ok(Wish::Help) => {
-            print!("{HELP}");
+            drop(write!(stdout(), "{HELP}"));
             return ExitCode::SUCCESS;
         }
         Ok(Wish::Run(args)) => args,
         Err(error) => {
-            eprintln!("walden-sim: {error}; walden-sim --help tells what there is");
+            drop(writeln!(stderr(), "walden-sim: {error}; walden-sim --help tells what there is"));
             return ExitCode::from(2);
         }
     };
@@ -43,7 +48,7 @@ fn replay(args: &Args, steps: &[u64]) -> ExitCode {
     let history = History::of_seed(args.first_seed).only(steps);
     match history.run() {
         Ok(report) => {
-            println!("no promise is broken: {report:?}");
+            say!("no promise is broken: {report:?}");
             ExitCode::SUCCESS
         }
         Err(violation) => {
@@ -144,7 +149,7 @@ impl<'a> Runner<'a> {
                 .collect();
             let found =
                 total.finding.as_ref().map_or_else(|| "null".into(), |(s, _)| s.to_string());
-            println!(
+            say!(
                 "{{\"first_seed\":{first},\"histories\":{},\"steps\":{steps},\"disk_calls\":{calls},\
                  \"crashes\":{crashes},\"openings\":{openings},\"faults\":{faults},\
                  \"failed_logs\":{poisonings},\"restores\":{restores},\"shipments\":{shipments},\
@@ -153,7 +158,7 @@ impl<'a> Runner<'a> {
                 blocks.join(",")
             );
         } else {
-            println!(
+            say!(
                 "{} histories from seed {first} on: {steps} steps, {calls} calls of the disk, \
                  {crashes} crashes, {openings} openings, {faults} calls that met a fault, \
                  {poisonings} logs that failed, {restores} backups restored, {shipments} shipments \
@@ -163,7 +168,7 @@ impl<'a> Runner<'a> {
         }
         let Some((seed, violation)) = total.finding else {
             if !self.args.json {
-                println!("no promise is broken");
+                say!("no promise is broken");
             }
             return ExitCode::SUCCESS;
         };
@@ -174,24 +179,21 @@ impl<'a> Runner<'a> {
 
 /// The seed, the shortest history that breaks the same promise, and how to run that again.
 fn tell_finding(seed: u64, violation: &Violation) {
-    println!("\nseed {seed}: {violation}\n");
+    say!("\nseed {seed}: {violation}\n");
     let short = History::of_seed(seed).shrink(violation.rule);
     let ids: Vec<String> = short.steps().iter().map(|step| step.id.to_string()).collect();
     match short.run() {
         Err(violation) => print_violation(&violation),
         Ok(_) => {
-            println!("the shortened history breaks nothing: is something not decided by the seed?")
+            say!("the shortened history breaks nothing: is something not decided by the seed?")
         }
     }
-    println!(
-        "\nagain: cargo run --release -p walden-sim -- --seed {seed} --steps {}",
-        ids.join(",")
-    );
+    say!("\nagain: cargo run --release -p walden-sim -- --seed {seed} --steps {}", ids.join(","));
 }
 
 fn print_violation(violation: &Violation) {
-    println!("{violation}");
+    say!("{violation}");
     for line in &violation.trace {
-        println!("  {line}");
+        say!("  {line}");
     }
 }

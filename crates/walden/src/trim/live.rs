@@ -43,9 +43,8 @@ impl Log {
             return Ok(());
         }
         // What waits for room on a full disk lies behind what is to go, and must not keep it.
-        for done in [self.sync(), self.seal_complete()] {
-            done.or_else(|error| self.unless_durable(first, error))?;
-        }
+        self.sync_before(first).or_else(|error| self.unless_durable(first, error))?;
+        self.seal_before(first).or_else(|error| self.unless_durable(first, error))?;
         let mut keeper = self.keeper();
         if first <= keeper.manifest.first_seq {
             return Ok(());
@@ -65,6 +64,19 @@ impl Log {
         Counters::add(&self.counters.front_cuts, 1);
         // Only now: who reads in a file that is gone must find that it was removed.
         keeper.remove_front(&dead)
+    }
+
+    /// Only where that is not so already: a sync of all that was appended since would keep sealing, and with it
+    /// appends, waiting for each segment that retention lets go.
+    fn sync_before(&self, next_seq: u64) -> Result<()> {
+        if self.watermark.durable() >= next_seq { Ok(()) } else { self.sync() }
+    }
+
+    /// Seals what is complete, if any of it ends before `next_seq` and so can go.
+    fn seal_before(&self, next_seq: u64) -> Result<()> {
+        let oldest = self.open.lock().first().and_then(|open| open.sealable());
+        let goes = oldest.is_some_and(|complete| complete.next_seq <= next_seq);
+        if goes { self.seal_complete() } else { Ok(()) }
     }
 
     /// The error, unless it is for want of room and all before `next_seq` is durable.
