@@ -118,7 +118,8 @@ fn durable() -> Vec<Case> {
 
 /// Appends of the first so many MiB, which the page cache takes whole: what lasts is the case `sustained`.
 fn burst(sizes: &Sizes, store: Store, payload: usize, batch: usize) -> Subject {
-    let most = (sizes.first_mib << 20) / ((payload + OVERHEAD) * batch) as u64;
+    // Entries, not batches.
+    let most = (sizes.first_mib << 20) / (payload + OVERHEAD) as u64;
     Subject::Append { store, threads: 1, payload, batch, most }
 }
 
