@@ -12,7 +12,7 @@ A patch begins with lines of its own: `Safeguard:` what it takes away and, where
 Each is applied to a copy of HEAD, the simulation is run, then the target `rules`. Fails where a patch does not apply,
 does not build, or turns nothing red. A patch that was never tried, or that nothing finds, is not in the sample: so the
 gate, which takes one, fails only where something that was found once is found no more. Results are kept in the target
-folder from run to run, and --write-docs writes all.
+folder from run to run, and --write-docs writes all; what was not tried keeps its line in the table.
 """
 
 import argparse
@@ -163,6 +163,10 @@ def cell(result):
 
 
 def write_docs(found, results):
+    text = DOCS.read_text()
+    if BEGIN not in text:
+        sys.exit(f"{DOCS.name} has no place for the table")
+    shown = shown_in_table()
     lines = [
         BEGIN,
         "",
@@ -172,22 +176,24 @@ def write_docs(found, results):
     for patch in found:
         result = results.get(patch.name)
         if result is None:
-            what = NOT_TRIED
+            what = shown.get(patch.name, NOT_TRIED)
         else:
             what = cell(result) or f"{NOTHING}{patch.survives}"
         lines.append(f"| {patch.safeguard} | `{patch.name}` | {what} |")
     table = "\n".join([*lines, "", END])
-    text = DOCS.read_text()
-    if BEGIN not in text:
-        sys.exit(f"{DOCS.name} has no place for the table")
     before, rest = text.split(BEGIN, 1)
     DOCS.write_text(before + table + rest.split(END, 1)[1])
 
 
+def shown_in_table():
+    """What the table says of each patch, by its name."""
+    table = DOCS.read_text().split(BEGIN, 1)[-1].split(END, 1)[0]
+    return dict(re.findall(r"^\| .* \| `([a-z-]+)` \| (.*) \|$", table, re.M))
+
+
 def shown_as_caught():
     """The names of the patches of which the table says what finds them."""
-    table = DOCS.read_text().split(BEGIN, 1)[-1].split(END, 1)[0]
-    rows = re.findall(r"^\| .* \| `([a-z-]+)` \| (.*) \|$", table, re.M)
+    rows = shown_in_table().items()
     return {name for name, what in rows if what != NOT_TRIED and not what.startswith(NOTHING)}
 
 

@@ -167,6 +167,32 @@ fn assert_reopening_is_safe(lab: &Lab, durable: u64, next: u64, name: &str) {
     }
 }
 
+/// Section 4.8: "Any other write error poisons": of records, of the manifest, of a length, of a name.
+#[test]
+fn any_other_write_error_is_final() {
+    for (op, suffix) in [
+        (OpKind::Write, ".wal"),
+        (OpKind::Write, ".manifest"),
+        (OpKind::SetLen, ".wal"),
+        (OpKind::Rename, ".next"),
+    ] {
+        let lab = Lab::new(SyncStrategy::OsCache, 100);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=4);
+        lab.disk.add_fault(fail([op], suffix));
+        let error = wal.append(payload(5)).err().or_else(|| wal.tick().err());
+        let error = error.unwrap_or_else(|| panic!("{op} of {suffix} was not met"));
+        assert!(error.is_poisoned(), "{op} of {suffix}: {error}");
+        assert_eq!(error.io_kind(), Some(std::io::Error::from_raw_os_error(EIO).kind()));
+        let before = lab.disk.mutations();
+        for error in [wal.append(payload(6)).err(), wal.sync().err(), wal.tick().err()] {
+            assert!(error.is_some_and(|error| error.is_poisoned()), "{op} of {suffix}");
+        }
+        assert_eq!(lab.disk.mutations(), before, "{op} of {suffix}: it was written to");
+        crate::support::assert_prefix(&lab.kill().open(), 1, 5, 6);
+    }
+}
+
 /// Waiting in each way: all get the cause, or what was durable before.
 #[test]
 fn all_who_wait_get_the_cause() {

@@ -4,7 +4,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
 use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
@@ -90,6 +90,10 @@ struct Trap {
     fails: AtomicBool,
     /// Milliseconds that each sync takes.
     slow: AtomicU64,
+    /// The next sync of a segment, once it is done, says so here, and returns when it is told to.
+    held: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
+    /// Writes to segments fail.
+    writes_fail: AtomicBool,
 }
 
 #[derive(Debug, Clone)]
@@ -138,9 +142,19 @@ impl File for TrappedFile {
         self.0.read_at(buf, offset)
     }
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        if self.1.writes_fail.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(walden_sim::EIO));
+        }
         self.0.write_at(buf, offset)
     }
     fn sync_data(&self) -> io::Result<()> {
+        let held = self.1.held.lock().unwrap().take();
+        if let Some((done, go_on)) = held {
+            self.0.sync_data()?;
+            done.send(()).unwrap();
+            go_on.recv().unwrap();
+            return Ok(());
+        }
         std::thread::sleep(Duration::from_millis(self.1.slow.load(Ordering::SeqCst)));
         assert!(!self.1.panics.swap(false, Ordering::SeqCst), "the trap");
         if self.1.fails.swap(false, Ordering::SeqCst) {
@@ -224,6 +238,40 @@ fn a_leader_whose_sync_fails_wakes_all_with_the_cause() {
         }
         assert_eq!(wal.durable_seq(), 1);
         assert_eq!(wal.stats().waiters, 0);
+    });
+}
+
+/// Section 9: "fdatasync, check the latch, raise `durable`": where a write of another thread fails while a leader syncs, the
+/// sync comes to its good end, and nothing counts as durable by it; the leader's own append gets the cause.
+#[test]
+fn a_failure_beside_a_sync_keeps_durable_where_it_is() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let trap = Arc::new(Trap::default());
+        let storage = Arc::new(Trapped(OsStorage::new(), Arc::clone(&trap)));
+        let clock = Arc::new(SystemClock::default());
+        let config = Config::durable().maintenance(Maintenance::Manual);
+        let wal = Wal::open_with(dir.path(), config, storage, clock).unwrap();
+        wal.append("durable").unwrap();
+        let (done, is_done) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        *trap.held.lock().unwrap() = Some((done, may_go_on));
+        let told = std::thread::scope(|scope| {
+            let leader = scope.spawn(|| wal.append("synced, and not told so"));
+            is_done.recv().unwrap();
+            trap.writes_fail.store(true, Ordering::SeqCst);
+            let behind = wal.submit("never written").unwrap();
+            assert!(wal.flush().unwrap_err().is_poisoned());
+            go_on.send(()).unwrap();
+            assert!(behind.wait().unwrap_err().is_poisoned());
+            leader.join().unwrap()
+        });
+        assert!(told.unwrap_err().is_poisoned());
+        assert_eq!(wal.durable_seq(), 1, "nothing becomes durable after a failure");
+        drop(wal);
+        // It was synced, so it is found: the error says that this may be.
+        let wal = Wal::open(dir.path(), Config::durable()).unwrap();
+        assert_eq!(wal.next_seq(), 3);
     });
 }
 
