@@ -15,7 +15,7 @@ use crate::watermark::{Level, Watermark};
 use crate::write::appender::{Appender, State};
 use crate::write::flush::Writer;
 use crate::write::group_commit::Leadership;
-use crate::write::next::allocate;
+use crate::write::next::allocate_ahead;
 use crate::write::open::{Extent, OpenSegment};
 
 /// How far the time of day may run ahead of the steady clock before it counts as a jump: clocks are set by
@@ -93,7 +93,7 @@ impl Log {
         let open = match active {
             Some(active) => {
                 begin.end = active.end;
-                allocated = allocate(&*active.file, active.end, settings.segment_size, active.end);
+                allocated = allocate_ahead(&*active.file, active.end, settings.segment_size);
                 let open = open_segment(&names, &files, active, begin, 0);
                 segments.push(Arc::clone(&open.segment));
                 Some(open)

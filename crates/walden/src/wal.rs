@@ -112,7 +112,8 @@ impl Wal {
     /// # Errors
     /// `TooLarge` and `OutOfSpace`: nothing happened (but where the filesystem cannot reserve space, or needs some
     /// to write in place: an `OutOfSpace` that names a [`seq`](crate::Error::seq) says that the entry has it, and
-    /// is tried again: it is not to be appended again). `Poisoned`: the entry may be found after reopening.
+    /// is tried again: it is not to be appended again). `Io`: no space could be made ready, and not for want of room;
+    /// nothing happened, and the next append tries again. `Poisoned`: the entry may be found after reopening.
     /// `Closed`; `Truncated` where it was cut while this waited.
     pub fn append(&self, payload: impl AsRef<[u8]>) -> Result<u64> {
         self.log().append(&[payload.as_ref()])

@@ -15,7 +15,7 @@ use crate::stats::Counters;
 use crate::sync::{Arc, Ordering};
 use crate::watermark::refuse_in_callback;
 use crate::write::appender::State;
-use crate::write::next::allocate;
+use crate::write::next::allocate_ahead;
 use crate::write::open::Extent;
 
 /// Where a seq id's record lies.
@@ -301,7 +301,7 @@ impl Log {
         keeper.begin_after_cut()?;
         let active = active_after_cut(keeper)?;
         let end = active.end;
-        let allocated = allocate(&*active.file, end, self.settings.segment_size, end);
+        let allocated = allocate_ahead(&*active.file, end, self.settings.segment_size);
         self.named.fetch_max(active.ordinal, Ordering::AcqRel);
         let open = self.adopt_active(active);
         self.open.lock().push(Arc::clone(&open));

@@ -1,9 +1,12 @@
 //! Makes room for appends ahead of them: the next segment's file, created and allocated while the active one
 //! fills, and space in the active one where a record needs more.
 
+use std::io;
+use std::path::Path;
+
 use super::appender::{Need, Ready, State};
 use crate::config::SyncStrategy;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_full};
 use crate::log::{Log, empty_segment};
 use crate::stats::Counters;
 use crate::storage::File;
@@ -23,17 +26,36 @@ const WARM_AHEAD: u64 = 2 << 20;
 ///
 /// Returns the bytes from the file's start that are allocated then (at least `have`); `None` where the
 /// filesystem cannot allocate.
-pub(crate) fn allocate(file: &dyn File, from: u64, segment_size: u64, have: u64) -> Option<u64> {
+///
+/// # Errors
+/// What allocating gives, unless it is for want of room.
+pub(crate) fn allocate(
+    file: &dyn File,
+    from: u64,
+    segment_size: u64,
+    have: u64,
+) -> io::Result<Option<u64>> {
     let mut want = segment_size.saturating_sub(from);
     while want > 0 {
         match file.allocate(from, want) {
-            Ok(()) => return Some(from + want),
-            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return None,
-            Err(_) if want > LEAST_PIECE => want /= 4,
-            Err(_) => break,
+            Ok(()) => return Ok(Some(from + want)),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(None),
+            // More than there is room for, or than the filesystem lets a file have: less may do.
+            Err(error) if is_full(&error) || error.kind() == io::ErrorKind::FileTooLarge => {
+                if want <= LEAST_PIECE {
+                    break;
+                }
+                want /= 4;
+            }
+            Err(error) => return Err(error),
         }
     }
-    Some(have)
+    Ok(Some(have))
+}
+
+/// As [`allocate`], ahead of any need: a failure is told to the append that needs the space, which tries again.
+pub(crate) fn allocate_ahead(file: &dyn File, from: u64, segment_size: u64) -> Option<u64> {
+    allocate(file, from, segment_size, from).unwrap_or(Some(from))
 }
 
 impl Log {
@@ -164,15 +186,17 @@ impl Log {
             }
         };
         let size = self.settings.segment_size;
-        let path = &open.segment.path;
-        let mut now = allocate(&*open.file, have, size, have);
-        let mut result = Ok(());
-        if now.is_some_and(|now| now < want) {
+        let io = |error| Error::io("reserve space", &open.segment.path, error);
+        let (mut now, mut result) = match allocate(&*open.file, have, size, have) {
+            Ok(now) => (now, Ok(())),
+            Err(error) => (Some(have), Err(io(error))),
+        };
+        if result.is_ok() && now.is_some_and(|now| now < want) {
             let from = now.unwrap_or(have);
             match open.file.allocate(from, want - from) {
                 Ok(()) => now = Some(want),
-                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => now = None,
-                Err(error) => result = Err(Error::io("reserve space", path, error)),
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => now = None,
+                Err(error) => result = Err(io(error)),
             }
         }
         // Also where it is not enough for who asked: another may fit.
@@ -194,7 +218,7 @@ impl Log {
         };
         let path = self.names.next(ordinal);
         let file = match self.storage.create(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // Ours from a try that failed half-way: never reused, it may hold anything.
                 self.storage
                     .remove(&path)
@@ -203,21 +227,34 @@ impl Log {
             }
             other => other.map_err(|error| Error::io("create the next segment", &path, error))?,
         };
-        let allocated = allocate(&*file, 0, self.settings.segment_size, 0);
-        if allocated == Some(0) {
-            drop(file);
-            drop(self.storage.remove(&path));
-            // A log that failed or was closed meanwhile has no room to give either, and that is not why.
-            self.check()?;
-            return Err(Error::new(ErrorKind::OutOfSpace, "there is no room for the next segment")
-                .path(&path)
-                .advice("free some space (truncate_front and retention work on a full disk)"));
-        }
+        let allocated = match self.reserve_next(&*file, &path) {
+            Ok(allocated) => allocated,
+            Err(error) => {
+                drop(file);
+                drop(self.storage.remove(&path));
+                // A log that failed or was closed meanwhile gives no room either, and that is not why.
+                self.check()?;
+                return Err(error);
+            }
+        };
         if self.warms() {
             file.warm(WARM_AHEAD);
         }
         self.appender.lock().ready = Some(Ready { ordinal, file, allocated });
         Ok(())
+    }
+
+    /// Space for the next segment: for all of it, or as much as there is.
+    fn reserve_next(&self, file: &dyn File, path: &Path) -> Result<Option<u64>> {
+        match allocate(file, 0, self.settings.segment_size, 0) {
+            Ok(Some(0)) => {
+                Err(Error::new(ErrorKind::OutOfSpace, "there is no room for the next segment")
+                    .path(path)
+                    .advice("free some space (truncate_front and retention work on a full disk)"))
+            }
+            Ok(allocated) => Ok(allocated),
+            Err(error) => Err(Error::io("reserve space", path, error)),
+        }
     }
 
     /// Keeps some space ahead of appends warm, until they ask again.

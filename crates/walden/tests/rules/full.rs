@@ -1,7 +1,7 @@
 //! Full disks: at every place where room is needed.
 
 use walden::{BatchFormat, ErrorKind, Retention, SyncStrategy};
-use walden_sim::{Action, ENOSPC, Fault, OpKind};
+use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind};
 
 use crate::support::{Lab, assert_goes_on, entries, payload, payloads};
 
@@ -49,6 +49,43 @@ fn no_room_for_the_next_segment() {
         wal.truncate_front(open).unwrap();
         room(&lab);
         assert_eq!(wal.append(&big).unwrap(), open + 1);
+        assert_goes_on(&lab, wal);
+    }
+}
+
+/// Section 4.8: "Space is reserved before a seq id is given …, and nothing happened": also where it is not for want of room
+/// that none can be reserved. A failing disk is not taken for a full one: the error names the file, and the log goes on
+/// once the disk does.
+#[test]
+fn a_disk_that_fails_to_reserve_space_is_not_a_full_one() {
+    for (name, record) in [("segment-0001.next", 3000), ("segment-0000.wal", 6000)] {
+        let lab = Lab::new(SyncStrategy::OsCache, 4 * KIB);
+        let wal = lab.open();
+        let mut next = 1;
+        if name.ends_with("next") {
+            wal.append([7; 3000]).unwrap();
+            wal.sync().unwrap();
+            next = 2;
+        }
+        lab.disk.add_fault(Fault::new(Action::Error(EIO)).on([OpKind::Allocate]));
+        for _ in 0..3 {
+            let error = wal.append(vec![8_u8; record]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+            assert_eq!(error.file(), Some(&*lab.path(name)), "{error}");
+            assert_eq!(wal.next_seq(), next, "nothing happened");
+        }
+        let stats = wal.stats();
+        assert!(!stats.poisoned && stats.disk_full == 0, "{stats:?}");
+        assert!(lab.names(".next").is_empty());
+        assert_eq!(entries(&wal).1.len() as u64, next - 1);
+        assert_eq!(entries(&lab.power_cut().open()).1.len() as u64, next - 1, "nothing is lost");
+        // Opening needs no space ahead: it can do without.
+        wal.close().unwrap();
+        drop(wal);
+        let wal = lab.open();
+        assert_eq!(wal.append(vec![8_u8; record]).unwrap_err().kind(), ErrorKind::Io);
+        lab.disk.clear_faults();
+        assert_eq!(wal.append(vec![8_u8; record]).unwrap(), next);
         assert_goes_on(&lab, wal);
     }
 }
