@@ -362,6 +362,18 @@ impl View for Log {
     }
 
     fn is_foreign(&self) -> bool {
+    fn has_come(&self, seq: u64) -> Result<bool> {
+        if seq >= self.watermark.appended() {
+            return Ok(false);
+        }
+        if seq >= self.watermark.written() {
+            self.check()?;
+            self.flush()?;
+        }
+        // Else it was cut meanwhile.
+        Ok(seq < self.watermark.written())
+    }
+
         false
     }
 

@@ -45,6 +45,14 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
     /// The seq id after the last one that has reached `level`.
     fn end(&self, level: Level) -> u64;
 
+    /// Asked where reading ends before `seq`: whether that entry has come since. False: it was never appended.
+    ///
+    /// # Errors
+    /// It was appended, and this keeps it from being read: its bytes could not be written.
+    fn has_come(&self, _seq: u64) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The first seq id that there is.
     fn first_seq(&self) -> u64 {
         self.snapshot().first_seq

@@ -244,16 +244,19 @@ impl Wal {
     /// One entry; `None` at or above [`next_seq`](Self::next_seq).
     ///
     /// # Errors
-    /// `Removed` below [`first_seq`](Self::first_seq); `Corrupt`; `Lost`; `Io`.
+    /// `Removed` below [`first_seq`](Self::first_seq); `OutOfSpace` and `Poisoned` where it was appended and its
+    /// bytes could not be written: they are in memory alone; `Corrupt`; `Lost`; `Io`.
     pub fn get(&self, seq: u64) -> Result<Option<Entry>> {
         crate::read::get(&self.view(), seq)
     }
 
-    /// The entries with these seq ids, from either end. The end is fixed at the call.
+    /// The entries with these seq ids, from either end. The end is fixed at the call: the bound, or where what is
+    /// written ends. That is [`next_seq`](Self::next_seq), unless the disk is full or the log has failed: then
+    /// [`stats`](Self::stats) has it (`written`), and [`get`](Self::get) says what keeps the rest from being read.
     ///
     /// # Errors
     /// `Removed` where it begins below [`first_seq`](Self::first_seq), `BeyondEnd` where it begins above
-    /// [`next_seq`](Self::next_seq).
+    /// [`next_seq`](Self::next_seq); as [`get`](Self::get) where it begins behind what could be written.
     pub fn range(&self, seqs: impl RangeBounds<u64>) -> Result<Entries> {
         crate::read::range(&self.view(), &seqs)
     }

@@ -20,7 +20,8 @@ const WORTH_SHARING: usize = 4096;
 /// The entry `seq`; `None` at or above the log's end.
 ///
 /// # Errors
-/// `Removed` below the first seq id; whatever reading gives.
+/// `Removed` below the first seq id; what kept an entry that was appended from being written; whatever reading
+/// gives.
 pub(crate) fn get(view: &Arc<dyn View>, seq: u64) -> Result<Option<Entry>> {
     if seq >= view.end(Level::Written) {
         view.refresh()?;
@@ -33,6 +34,7 @@ pub(crate) fn get(view: &Arc<dyn View>, seq: u64) -> Result<Option<Entry>> {
         }
         match walk.forward() {
             Ok(true) => break,
+            Ok(false) if view.has_come(seq)? => {}
             Ok(false) => return Ok(None),
             // Cut while it was looked for: what is there now is as good an answer as what was.
             Err(error) if error.is_truncated() => walk = Walk::new(Arc::clone(view), seq),
@@ -53,7 +55,7 @@ pub(crate) fn get(view: &Arc<dyn View>, seq: u64) -> Result<Option<Entry>> {
 ///
 /// # Errors
 /// `Removed` where a start is given that lies below the first seq id, `BeyondEnd` where it lies above the
-/// next one.
+/// next one; what keeps the entry before it from being read.
 pub(crate) fn range(view: &Arc<dyn View>, bounds: &impl RangeBounds<u64>) -> Result<Entries> {
     let wanted = match bounds.end_bound() {
         Bound::Included(last) => last.saturating_add(1),
@@ -76,6 +78,7 @@ pub(crate) fn range(view: &Arc<dyn View>, bounds: &impl RangeBounds<u64>) -> Res
         return Err(fault::removed(start, first));
     }
     if start > next {
+        view.has_come(start - 1)?;
         return Err(fault::beyond(start, next));
     }
     let front = Walk::new(Arc::clone(view), start);

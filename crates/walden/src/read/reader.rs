@@ -15,6 +15,10 @@ use crate::sync::Arc;
 /// read; [`range`](crate::LogReader::range) gives entries that can be kept. A reader sees what was
 /// appended after it was made. Any number of readers work beside the writer without waiting for it.
 ///
+/// It ends where what is written ends. Where the disk is full, or the log has failed, entries may be behind
+/// that, in the writer's memory alone: [`Wal::next_seq`](crate::Wal::next_seq) counts them, and
+/// [`Wal::get`](crate::Wal::get) says why they cannot be read.
+///
 /// After an error the reader stays where it is, and the same call gives the same error again: damage
 /// ([`Corrupt`](crate::ErrorKind::Corrupt)) or a loss that was accepted ([`Lost`](crate::ErrorKind::Lost)) is
 /// never passed but by [`seek`](Self::seek). After a cut ([`Truncated`](crate::ErrorKind::Truncated)) too,

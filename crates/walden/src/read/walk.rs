@@ -93,7 +93,7 @@ impl Walk {
     /// Takes `position` in the log as it is now, whatever was cut before.
     ///
     /// # Errors
-    /// `Removed`, `BeyondEnd`; then nothing changed.
+    /// `Removed`, `BeyondEnd`, what keeps the entry before it from being read; then nothing changed.
     pub(crate) fn seek(&mut self, position: u64) -> Result<()> {
         if position >= self.view.end(Level::Written) {
             self.view.refresh()?;
@@ -104,6 +104,7 @@ impl Walk {
             return Err(fault::removed(position, first));
         }
         if position > next {
+            self.view.has_come(position - 1)?;
             return Err(fault::beyond(position, next));
         }
         if era != self.era {

@@ -178,6 +178,46 @@ fn a_write_that_meets_a_full_disk_keeps_its_seq_ids() {
     }
 }
 
+/// Section 4.3: "a missing seq id is an error …; never an empty success": also of an entry that was appended and could not
+/// be written, for want of room or since the log failed. Iterating ends before it; who asks for it learns why.
+#[test]
+fn an_entry_that_could_not_be_written_is_not_taken_for_the_end() {
+    for errno in [ENOSPC, EIO] {
+        let lab = Lab::new(SyncStrategy::Background, 1 << 20);
+        lab.disk.set_allocate_supported(false);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=2);
+        wal.sync().unwrap();
+        let fails = Fault::new(Action::Error(errno)).on([OpKind::Write]).suffix(".wal");
+        lab.disk.add_fault(fails);
+        Lab::append(&wal, 3..=4);
+        let kind = wal.flush().unwrap_err().kind();
+        assert_eq!(kind == ErrorKind::OutOfSpace, errno == ENOSPC);
+        assert_eq!((wal.next_seq(), wal.stats().written), (5, 3));
+        for seq in 3..=4 {
+            let told = wal.get(seq).unwrap_err();
+            assert_eq!(told.kind(), kind, "{told}");
+            assert!(told.to_string().contains("segment-0000.wal"), "{told}");
+        }
+        assert!(wal.get(5).unwrap().is_none(), "that one was never appended");
+        let found: Vec<_> = wal.range(..).unwrap().map(|entry| entry.unwrap().seq).collect();
+        assert_eq!(found, [1, 2]);
+        assert!(wal.reader_at(3).unwrap().read_next().unwrap().is_none(), "for now");
+        for behind in [4, 5] {
+            assert_eq!(wal.range(behind..).err().map(|error| error.kind()), Some(kind));
+            assert_eq!(wal.reader_at(behind).err().map(|error| error.kind()), Some(kind));
+        }
+        assert_eq!(wal.range(6..).err().map(|error| error.kind()), Some(ErrorKind::BeyondEnd));
+        lab.disk.clear_faults();
+        if errno == ENOSPC {
+            assert_eq!(wal.get(4).unwrap().unwrap().payload, payload(4));
+            assert_goes_on(&lab, wal);
+        } else {
+            assert!(wal.get(4).unwrap_err().is_poisoned());
+        }
+    }
+}
+
 /// The same for a record so large that it is written from where it is: what was buffered before it is written
 /// first, and where that or the record itself finds no room it waits in its place.
 #[test]
