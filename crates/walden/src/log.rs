@@ -230,6 +230,7 @@ impl Log {
         stats.waiters = crate::num::size(self.watermark.waiters());
         stats.bytes_in_flight = self.in_flight();
         stats.poisoned = self.latch.cause().is_some();
+        stats.last_upkeep_failure = self.signal.last_failure().map(|error| error.to_string());
         stats
     }
 
@@ -361,7 +362,6 @@ impl View for Log {
         Ok(())
     }
 
-    fn is_foreign(&self) -> bool {
     fn has_come(&self, seq: u64) -> Result<bool> {
         if seq >= self.watermark.appended() {
             return Ok(false);
@@ -374,6 +374,7 @@ impl View for Log {
         Ok(seq < self.watermark.written())
     }
 
+    fn is_foreign(&self) -> bool {
         false
     }
 

@@ -91,6 +91,8 @@ pub(crate) struct Signal {
     starter: Mutex<Option<Weak<Log>>>,
     /// How often sealing found no room, and what it said the last time.
     refused: Mutex<(u64, Option<Error>)>,
+    /// What kept upkeep from being done the last time.
+    failure: Mutex<Option<Error>>,
 }
 
 impl Signal {
@@ -113,6 +115,11 @@ impl Signal {
     pub(crate) fn refused_since(&self, before: u64) -> Option<Error> {
         let refused = self.refused.lock();
         (refused.0 > before).then(|| refused.1.clone()).flatten()
+    }
+
+    /// What kept upkeep from being done the last time, if anything did.
+    pub(crate) fn last_failure(&self) -> Option<Error> {
+        self.failure.lock().clone()
     }
 
     /// Something was appended that nobody waits for: the periodic sync has to see to it.
@@ -255,7 +262,7 @@ fn maintenance_loop(weak: &Weak<Log>) {
             return;
         }
         let mut round = Round { log: &log, ended: false };
-        // A failure is latched and told to whoever waits; the next round finds it there.
+        // A failure is latched and told to whoever waits, or it is noted; the next round tries again.
         drop(log.maintain());
         round.ended = true;
         drop(round);
@@ -294,7 +301,7 @@ fn helper_loop(weak: &Weak<Log>, job: Job) {
         }
         match job {
             Job::Sync => {
-                if log.sync().is_err() {
+                if log.noted(log.sync()).is_err() {
                     // A full disk: those who wait go on waiting, without a thread that spins for them.
                     let flags = log.signal.flags.lock();
                     drop(wait_timeout(&log.signal.sync, flags, Duration::from_millis(50)));
@@ -302,7 +309,7 @@ fn helper_loop(weak: &Weak<Log>, job: Job) {
             }
             Job::Prepare => {
                 // Who waits for it tries itself, and learns what keeps it from being made.
-                drop(log.prepare());
+                drop(log.noted(log.prepare()));
             }
             Job::Warm => log.warm(),
         }
@@ -336,6 +343,19 @@ impl Log {
         Some(self.settings.sync_interval.saturating_sub(since))
     }
 
+    /// Takes note of what kept upkeep from being done, where nobody may be there to be told. That the log has
+    /// failed, or was closed, is told to everybody.
+    fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result
+            && !error.is_poisoned()
+            && !error.is_closed()
+        {
+            Counters::add(&self.counters.upkeep_failures, 1);
+            *self.signal.failure.lock() = Some(error.clone());
+        }
+        result
+    }
+
     /// One round of all that is to do now.
     ///
     /// # Errors
@@ -351,15 +371,15 @@ impl Log {
             self.room.notify_all();
             return Err(cause);
         }
-        let prepared = self.prepare();
+        let prepared = self.noted(self.prepare());
         self.see_to_warm_space();
         let kicked = self.signal.is_manual() && self.signal.take(Job::Sync);
-        let synced = if kicked { self.sync() } else { Ok(()) };
+        let synced = if kicked { self.noted(self.sync()) } else { Ok(()) };
         if !self.signal.is_manual() && self.open.lock().len() > 1 {
             // Sealing takes its time.
             self.signal.kick(Job::Prepare);
         }
-        let sealed = self.seal_complete();
+        let sealed = self.noted(self.seal_complete());
         if let Err(error) = &sealed
             && error.is_out_of_space()
         {
@@ -398,20 +418,20 @@ impl Log {
         // With sealing behind, what it does next is the sync that is due, and makes room besides: a round over all
         // open segments would keep appends waiting for that.
         let behind = self.open.lock().len() > 1 && !self.signal.is_manual();
-        let synced = match (needed, behind) {
+        let synced = self.noted(match (needed, behind) {
             (true, false) => self.sync(),
             (true, true) => self.flush(),
             (false, _) => Ok(()),
-        };
+        });
         if synced.is_err() || (needed && behind) {
             self.signal.dirty.store(true, Ordering::Release);
         }
         if self.manifest.mark_lags() {
             let keeper = self.keeper();
-            keeper.file.sync()?;
+            self.noted(keeper.file.sync())?;
         }
         if !self.settings.retention.keeps_all() {
-            self.retain(&self.settings.retention)?;
+            self.noted(self.retain(&self.settings.retention))?;
         }
         self.rebuild_one_index();
         synced
@@ -469,7 +489,7 @@ impl Log {
         self.room.notify_all();
         Counters::add(&self.counters.seals, 1);
         // Only a cache: a failure costs time later, nothing else.
-        drop(self.write_index(&oldest.segment));
+        drop(self.noted(self.write_index(&oldest.segment)));
         Ok(true)
     }
 
@@ -505,7 +525,7 @@ impl Log {
             let _keeper = self.keeper();
             let live = crate::snapshot::View::snapshot(self);
             if live.segments.iter().any(|other| other.ordinal == segment.ordinal) {
-                drop(self.write_index(segment));
+                drop(self.noted(self.write_index(segment)));
             }
         }
     }

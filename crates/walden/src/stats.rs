@@ -39,6 +39,8 @@ macro_rules! counters {
             pub mapped: bool,
             /// Whether a sync or write failed and the log takes no more changes.
             pub poisoned: bool,
+            /// The last of the failures that `upkeep_failures` counts, in words.
+            pub last_upkeep_failure: Option<String>,
         }
     };
 }
@@ -74,6 +76,10 @@ counters! {
     back_cuts,
     /// Segments removed by retention.
     segments_expired,
+    /// Failures of what the log does by itself (retention, sealing, the next segment, periodic syncs, indexes) that
+    /// did not end it: it is tried again, and a file that could not be removed goes at the next opening. Appends that
+    /// depend on it get the error themselves; of the rest only this tells.
+    upkeep_failures,
 }
 
 impl Counters {

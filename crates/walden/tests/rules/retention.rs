@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use walden::storage::Clock as _;
 use walden::{Retention, SyncStrategy, Wal};
-use walden_sim::Rng;
+use walden_sim::{Action, EIO, Fault, OpKind, Rng};
 
 use crate::support::{Lab, assert_goes_on, entries, payload, payloads};
 
@@ -96,6 +96,44 @@ fn by_itself() {
     assert!(first >= 22, "{first}");
     assert!(wal.stats().segments_expired >= 7);
     assert_eq!(entries(&wal), (first, payloads(first..=30)));
+}
+
+/// What the log's own upkeep meets, and nobody is there to be told, is counted and kept: it is no failure of the log,
+/// which goes on, and does it later.
+#[test]
+fn failures_of_upkeep_are_told_by_stats() {
+    let mut lab = Lab::new(SyncStrategy::Always, 240);
+    lab.config = lab.config.retention(Retention::keep_all().max_segments(2));
+    let wal = lab.open();
+    let fail = |op, suffix| Fault::new(Action::Error(EIO)).on([op]).suffix(suffix);
+    lab.disk.add_fault(fail(OpKind::Remove, ".wal"));
+    for seq in 1..=12 {
+        lab.clock.advance(Duration::from_secs(2));
+        Lab::append(&wal, seq..=seq);
+        let _refused = wal.tick();
+    }
+    let stats = wal.stats();
+    assert!(!stats.poisoned && stats.upkeep_failures > 0, "{stats:?}");
+    let last = stats.last_upkeep_failure.unwrap();
+    assert!(last.contains("remove") && last.contains("segment-000"), "{last}");
+
+    // An index is a cache: not even `tick` fails where it cannot be written.
+    lab.disk.clear_faults();
+    lab.disk.add_fault(fail(OpKind::Create, ".idx"));
+    let before = wal.stats().upkeep_failures;
+    Lab::append(&wal, 13..=16);
+    wal.tick().unwrap();
+    let stats = wal.stats();
+    assert!(!stats.poisoned && stats.upkeep_failures > before, "{stats:?}");
+    let last = stats.last_upkeep_failure.unwrap();
+    assert!(last.contains("write the index"), "{last}");
+
+    lab.disk.clear_faults();
+    lab.clock.advance(Duration::from_secs(2));
+    wal.tick().unwrap();
+    let first = wal.first_seq();
+    assert_eq!(entries(&wal), (first, payloads(first..=16)));
+    assert_goes_on(&lab, wal);
 }
 
 /// Section 7: "Ages come from append times kept in the index, clamped, so that a clock that jumps can neither block nor
