@@ -201,6 +201,42 @@ fn a_missing_sealed_segment() {
     assert_eq!(wal.append("on").unwrap(), 61);
 }
 
+/// The number that a next segment would have.
+fn next_ordinal(log: &Path) -> u64 {
+    (0..).find(|ordinal| !segment(log, *ordinal).exists()).unwrap()
+}
+
+/// Restored under another name: what is cut away is a copy of what stays.
+#[test]
+fn a_doubled_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = made(dir.path());
+    std::fs::copy(segment(&log, 0), segment(&log, next_ordinal(&log))).unwrap();
+    choose(&the_plan(&log), "--cut-at 61");
+    serves(&log, 1..=60);
+}
+
+/// Restored into the wrong folder: the plan says which file must go, and takes nothing away itself.
+#[test]
+fn a_segment_of_another_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = made(dir.path());
+    let other = dir.path().join("other");
+    let wal = Wal::open(&other, Config::durable()).unwrap();
+    wal.append("of another log").unwrap();
+    wal.close().unwrap();
+    let stray = segment(&log, next_ordinal(&log));
+    std::fs::copy(segment(&other, 0), &stray).unwrap();
+    let plan = the_plan(&log);
+    let refused = run(&format!("walden repair {} --cut-at 61 --yes", log.display()));
+    assert_ne!(code(&refused), 0, "{}", text(&refused));
+    assert!(text(&refused).contains(&format!("mv {} OUT", stray.display())), "{}", text(&refused));
+    let moving = printed(&plan, "mv ").pop().unwrap_or_else(|| panic!("{plan}"));
+    let output = run(&moving.replace("OUT", &dir.path().join("away").display().to_string()));
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    serves(&log, 1..=60);
+}
+
 #[test]
 fn a_lost_manifest() {
     let dir = tempfile::tempdir().unwrap();

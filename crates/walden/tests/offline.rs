@@ -279,11 +279,58 @@ fn seq_ids_that_were_given_twice_are_damage_for_the_tools_too() {
     assert!(verify(&target(dir.path()), &mut |_| {}).unwrap().is_damaged());
     let plan = plan(dir.path());
     assert!(plan.damages[0].what.contains("seq id 1"), "{}", plan.damages[0].what);
-    assert!(plan.damages[0].options[0].command.contains("--cut-at 201"));
-    // Records from before the cut are never unlinked as dead: the way out is told.
+    let option = &plan.damages[0].options[0];
+    assert!(option.command.contains("--cut-at 201"), "{option:?}");
+    assert!(option.effect.contains("segment-0007.wal, a copy of"), "{option:?}");
+    // All its bytes stay in segment 0, and one more copy is kept.
+    let bytes = fs::read(segment(dir.path(), 7)).unwrap();
+    choose(dir.path(), Choice::CutAt(201));
+    let kept = fs::read_dir(dir.path().join("segment.quarantine")).unwrap();
+    let kept: Vec<_> = kept.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert_eq!(kept, [bytes]);
+    goes_on(dir.path(), 201);
+}
+
+/// A segment copied over the next one: what it was copied over is lost, and a cut before that loses nothing else.
+#[test]
+fn a_segment_copied_over_the_next_can_be_cut_away() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path());
+    fs::copy(segment(dir.path(), 1), segment(dir.path(), 2)).unwrap();
+    let plan = plan(dir.path());
+    let mut options = plan.damages.iter().flat_map(|damage| &damage.options);
+    assert!(options.any(|option| option.command.contains("--cut-at 65")), "{plan:?}");
+    choose(dir.path(), Choice::CutAt(65));
+    goes_on(dir.path(), 65);
+}
+
+/// What begins before the cut and holds something else is never removed as cut off: the plan names the file that is to be
+/// moved away, and nothing is changed before.
+#[test]
+fn another_logs_segment_is_to_be_moved_away_first() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    make(dir.path());
+    let wal = Wal::open(other.path(), config()).unwrap();
+    for _ in 0..5 {
+        wal.append("of another log").unwrap();
+    }
+    wal.close().unwrap();
+    let stray = segment(dir.path(), 7);
+    fs::copy(segment(other.path(), 0), &stray).unwrap();
+    let files = |dir: &Path| {
+        let mut files = snapshot(dir);
+        files.retain(|(path, _)| !path.ends_with("segment.lock"));
+        files
+    };
+    let before = files(dir.path());
+    let option = plan(dir.path()).damages[0].options[0].clone();
+    assert_eq!(option.command, format!("mv {} OUT", stray.display()));
+    assert!(option.effect.contains("begins with seq id 1"), "{option:?}");
     let refused = repair_apply(&target(dir.path()), Choice::CutAt(201), &mut |_| {}).unwrap_err();
-    assert!(refused.to_string().contains("move it away"), "{refused}");
-    fs::rename(segment(dir.path(), 7), dir.path().join("away")).unwrap();
+    assert_eq!(refused.file(), Some(&*stray), "{refused}");
+    assert!(refused.to_string().contains(&option.command), "{refused}");
+    assert_eq!(files(dir.path()), before, "nothing was changed");
+    fs::rename(&stray, dir.path().join("away")).unwrap();
     goes_on(dir.path(), 201);
 }
 
@@ -444,7 +491,7 @@ fn carry_out(dir: &Path, plan: &Plan, rng: &mut walden_sim::Rng) -> bool {
     let commands: Vec<&str> = damage
         .chain(&plan.options)
         .map(|option| option.command.as_str())
-        .filter(|command| !command.contains("salvage") && !command.contains(" N "))
+        .filter(|command| !["salvage", " N ", "mv "].iter().any(|word| command.contains(word)))
         .collect();
     if commands.is_empty() {
         return false;

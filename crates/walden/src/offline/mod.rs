@@ -26,6 +26,7 @@
 
 mod adopt;
 mod copy;
+mod doubled;
 mod inspect;
 mod layout;
 mod output;

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::doubled::{Doubled, doubled};
 use super::repair::find_cut;
 use super::survey::{IndexState, Kind, Known, Spot, Survey, survey};
 use super::verify::problem;
 use super::{Progress, Target};
-use crate::error::Result;
+use crate::error::{Result, shell_word};
 
 /// One way out, as a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,12 +202,7 @@ fn report(target: &Target, survey: &Survey, spot: &Spot, stranger: bool) -> Dama
                     ),
                 });
             }
-            if find_cut(survey, spot.expected).is_ok() {
-                options.push(RepairOption {
-                    command: format!("{repair} --cut-at {} --yes", spot.expected),
-                    effect: cut_effect(survey, spot.expected),
-                });
-            }
+            options.extend(cut_option(survey, spot.expected, &repair));
         }
     }
     DamageReport {
@@ -225,14 +221,43 @@ fn report(target: &Target, survey: &Survey, spot: &Spot, stranger: bool) -> Dama
     }
 }
 
-fn cut_effect(survey: &Survey, seq: u64) -> String {
+/// The cut before seq id `seq`, if there can be one, or what must be done before.
+fn cut_option(survey: &Survey, seq: u64, repair: &str) -> Option<RepairOption> {
+    let kept = find_cut(survey, seq).ok()?;
+    let found = doubled(survey, kept, seq).ok()?;
+    if let Some((piece, begin)) = found.other {
+        return Some(RepairOption {
+            command: format!("mv {} OUT", shell_word(&piece.from.path)),
+            effect: format!(
+                "takes a segment out that begins with seq id {begin}, before the end of the one in front of it, and \
+                 has other bytes than those that stay; then see: {repair}"
+            ),
+        });
+    }
+    Some(RepairOption {
+        command: format!("{repair} --cut-at {seq} --yes"),
+        effect: cut_effect(survey, seq, &found),
+    })
+}
+
+fn cut_effect(survey: &Survey, seq: u64, found: &Doubled<'_>) -> String {
     let behind: u64 = survey
         .pieces
         .iter()
         .flat_map(|piece| &piece.runs)
         .map(|run| run.next_seq.saturating_sub(run.first_seq.max(seq)))
         .sum();
-    format!("cuts the log before seq id {seq}: {behind} sound entries behind it go too")
+    let copies: Vec<String> = found
+        .copies
+        .iter()
+        .map(|(copy, of)| {
+            format!("; so does {}, a copy of {}", copy.from.path.display(), of.from.path.display())
+        })
+        .collect();
+    format!(
+        "cuts the log before seq id {seq}: {behind} sound entries behind it go too{}",
+        copies.concat()
+    )
 }
 
 fn salvage_command(target: &Target) -> String {

@@ -14,17 +14,19 @@
 //! does it again. Nothing before the end of a damaged file is ever changed.
 //!
 //! **Cutting** is the cut of `truncate_back`, with its commit point: opening finishes it. All that it
-//! removes is copied to quarantine before, whole.
+//! removes is copied to quarantine before, whole. A segment behind it that begins before it goes only if one
+//! that stays has all its bytes ([`doubled`](super::doubled)).
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use super::doubled::doubled;
 use super::plan::{manifest_problem, plan_of};
 use super::rebuild::{rebuild, sync_dir};
 use super::survey::{IndexState, Kind, Known, Piece, Spot, Survey, read_known, survey_known};
 use super::{Progress, Target};
 use crate::config::{Config, Settings};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shell_word};
 use crate::keeper::Keeper;
 use crate::manifest::{Manifest, ManifestFile, Place};
 use crate::num;
@@ -140,8 +142,24 @@ fn check(target: &Target, survey: &Survey, choice: &Choice) -> Result<()> {
             Ok(())
         }
         Choice::AcceptLoss(range) => find_spot(target, survey, range).map(drop),
-        Choice::CutAt(seq) => find_cut(survey, *seq).map(drop),
+        Choice::CutAt(seq) => check_doubled(target, survey, *seq),
     }
+}
+
+/// Refuses a cut that would have to remove entries from before it.
+fn check_doubled(target: &Target, survey: &Survey, seq: u64) -> Result<()> {
+    let kept = find_cut(survey, seq)?;
+    let Some((piece, begin)) = doubled(survey, kept, seq)?.other else { return Ok(()) };
+    let path = &piece.from.path;
+    Err(Error::invalid(format!(
+        "this segment begins with seq id {begin}, before the cut, and no segment that stays has the same bytes"
+    ))
+    .path(path)
+    .advice(format!(
+        "nothing was changed; if it is not this log's, move it away: mv {} OUT; then: {}",
+        shell_word(path),
+        target.command("repair")
+    )))
 }
 
 fn keeper(target: &Target) -> Result<Keeper> {
@@ -437,6 +455,7 @@ fn cut_at(
         return Err(Error::invalid("a cut is not finished: opening finishes it first"));
     }
     let kept = find_cut(survey, seq)?;
+    let copies = doubled(survey, kept, seq)?.copies;
     let begin = kept.map_or(0, |(at, _)| at);
     let mut ends: Vec<(&Piece, u64)> =
         survey.pieces.iter().skip(begin).map(|piece| (piece, 0)).collect();
@@ -456,6 +475,12 @@ fn cut_at(
         }
         None => None,
     };
+    for (copy, original) in copies {
+        // Of no use to the log, whatever comes of the cut: it may go before.
+        let (path, of) = (&copy.from.path, &original.from.path);
+        keeper.remove_if_there(path)?;
+        done.steps.push(format!("removed {}, a copy of {}", path.display(), of.display()));
+    }
     sync_dir(target)?;
     let keep = Keep { next_seq: seq, kept: place, survivors: None };
     keeper.commit_cut(&keep, &survey.folder.segments)?;
