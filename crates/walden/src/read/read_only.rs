@@ -23,6 +23,10 @@ use crate::watermark::Level;
 /// durable (the writer notes it down now and then), and
 /// [`Follower::durable_only`](crate::Follower::durable_only) gives no more than that.
 ///
+/// After each read of a file, and before anything of it is handed out, the manifest is read again: so entries
+/// that the writer has cut are given only as long as they were in memory before, 256 KiB of them at most, and
+/// then `Truncated` is told. [`refresh`](Self::refresh) makes it told at once.
+///
 /// Logs of the Go library open too. Where such a log's last segment is damaged in front of sound records,
 /// its end cannot be told: reading gives the entries before the damage, then the error.
 ///

@@ -151,6 +151,41 @@ fn a_read_only_position_across_a_cut() {
     assert!(last.unwrap().is_truncated());
 }
 
+/// Section 7: "`LogReader` re-reads the manifest after each read, before handing out": of a segment that a cut has unlinked,
+/// and that a reader still has open, it gives what it had read before, and not one window more.
+#[test]
+fn a_read_only_reader_asks_about_each_window() {
+    let lab = Lab::new(SyncStrategy::Always, 1 << 20);
+    let wal = lab.open();
+    let large = |seq: u64| {
+        let mut bytes = payload(seq);
+        bytes.resize(1000, b'.');
+        bytes
+    };
+    for seq in 1..=300 {
+        wal.append(large(seq)).unwrap();
+    }
+    let log = lab.reader();
+    let mut reader = log.reader();
+    reader.read_next().unwrap().unwrap();
+    wal.reset(1).unwrap();
+    for seq in 1..=300 {
+        wal.append(other(seq)).unwrap();
+    }
+    let mut given = 1;
+    let told = loop {
+        match reader.read_next() {
+            Ok(entry) => {
+                given += 1;
+                assert_eq!(entry.expect("not the end").payload, large(given));
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(told.is_truncated() && told.seq() == Some(1), "{told}");
+    assert!(given < 20, "{given} of 300 entries that were cut");
+}
+
 /// Section 4.13: "one lost in a crash, after reopening; the epoch then differs". Entries 6 to 9 are seen, and lost in a
 /// power cut; then others are appended under the same seq ids, and more.
 fn lost_and_given_again(more: u64, reopenings: u64) {
