@@ -17,7 +17,7 @@ impl Log {
             return Ok(());
         }
         // Its entries come behind all of ours, so all of ours must be there first.
-        self.with_appends_stopped(u64::MAX, |log, keeper| {
+        self.with_appends_stopped(None, |log, keeper| {
             log.change_epoch(keeper, id)?;
             log.appender.lock().adopted = true;
             Ok(())
@@ -29,7 +29,7 @@ impl Log {
     /// # Errors
     /// As a cut, with nothing changed.
     pub(crate) fn own_epoch(&self) -> Result<()> {
-        self.with_appends_stopped(u64::MAX, |log, keeper| {
+        self.with_appends_stopped(None, |log, keeper| {
             if !log.appender.lock().adopted {
                 return Ok(());
             }

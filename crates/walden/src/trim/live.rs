@@ -102,7 +102,7 @@ impl Log {
     /// # Errors
     /// `OutOfRange`; `OutOfSpace` with nothing done; `Poisoned`.
     pub(crate) fn truncate_back(&self, last: u64) -> Result<()> {
-        self.with_appends_stopped(last.saturating_add(1), |log, keeper| {
+        self.with_appends_stopped(Some(last.saturating_add(1)), |log, keeper| {
             let (first, appended) = (log.first_seq(), log.watermark.appended());
             if last >= appended || last + 1 < first {
                 return Err(log.out_of_range("cannot truncate the back", last));
@@ -123,40 +123,43 @@ impl Log {
         if next == 0 {
             return Err(Error::invalid("seq ids begin with 1: cannot reset to 0"));
         }
-        self.with_appends_stopped(0, |log, keeper| {
+        self.with_appends_stopped(Some(0), |log, keeper| {
             let keep = Keep { next_seq: next, kept: None, survivors: None };
             log.commit_and_finish(keeper, &keep)
         })
     }
 
-    /// Does `work` while nobody appends, with everything durable; on a full disk all before `keeps` is enough.
+    /// Does `work` while nobody appends, with everything durable. For a cut, all before what it `keeps` the end of is
+    /// enough on a full disk, and an earlier one may still lack its new segment.
     pub(super) fn with_appends_stopped(
         &self,
-        keeps: u64,
+        keeps: Option<u64>,
         work: impl FnOnce(&Self, &mut Keeper) -> Result<()>,
     ) -> Result<()> {
         self.check()?;
         refuse_in_callback()?;
         // First of all, with no other lock held: a batch in the middle of its appends needs them to end.
-        self.stop_appends()?;
+        self.stop_appends(keeps.is_some())?;
         let leader = self.lead();
         let mut keeper = self.keeper();
         let preparing = self.preparing.lock();
-        let synced = self
-            .sync_all_open(&leader, &mut keeper)
-            .or_else(|error| self.unless_sealed(keeps, error));
+        let synced = match (self.sync_all_open(&leader, &mut keeper), keeps) {
+            (Err(error), Some(keeps)) => self.unless_sealed(keeps, error),
+            (synced, _) => synced,
+        };
         let result = synced.and_then(|()| work(self, &mut keeper));
         drop((preparing, keeper, leader));
         let mut appender = self.appender.lock();
         if matches!(appender.state, State::Cutting) {
-            appender.state = State::Running;
+            let whole = appender.active.is_some();
+            appender.state = if whole { State::Running } else { State::Pending };
         }
         drop(appender);
         self.room.notify_all();
         result
     }
 
-    fn stop_appends(&self) -> Result<()> {
+    fn stop_appends(&self, for_a_cut: bool) -> Result<()> {
         let mut appender = self.appender.lock();
         loop {
             self.latch.check()?;
@@ -170,12 +173,37 @@ impl Log {
                 }
                 State::Pending => {
                     drop(appender);
-                    self.finish_pending()?;
+                    if let Err(error) = self.finish_pending() {
+                        let can_go_on = for_a_cut && error.is_out_of_space();
+                        return if can_go_on && self.stop_before_new_segment() {
+                            Ok(())
+                        } else {
+                            Err(error)
+                        };
+                    }
                     appender = self.appender.lock();
                 }
                 State::Closed => return Err(Error::closed()),
             }
         }
+    }
+
+    /// Stops appends where an earlier cut is done but for its new segment, which finds no room: another cut takes its
+    /// place, and may make some. False where it is something else that waits: a torn tail must be kept aside first, and
+    /// the surviving part of a batch be named.
+    fn stop_before_new_segment(&self) -> bool {
+        // Under the maintenance lock nobody is about to finish it.
+        let keeper = self.keeper();
+        let waits = matches!(*self.pending.lock(), Some(Pending::NewActive));
+        let mut appender = self.appender.lock();
+        let stops = waits
+            && keeper.manifest.cut.is_some_and(|cut| cut.prepared.is_none())
+            && matches!(appender.state, State::Pending)
+            && !appender.turn;
+        if stops {
+            appender.state = State::Cutting;
+        }
+        stops
     }
 
     /// Step 1: everything is durable, and sealed but for the last segment. The maintenance lock is held, so
@@ -326,6 +354,10 @@ impl Log {
     /// `OutOfSpace` while there is none; else the log has failed.
     pub(crate) fn finish_pending(&self) -> Result<()> {
         let mut keeper = self.keeper();
+        if matches!(self.appender.lock().state, State::Cutting) {
+            // Another cut takes the place of what waited.
+            return Ok(());
+        }
         let pending = self.pending.lock().take();
         let result = match &pending {
             None => return Ok(()),

@@ -412,6 +412,77 @@ fn a_cut_on_a_full_disk() {
     assert_goes_on(&lab, wal);
 }
 
+/// A disk on which no new file finds room, and a log of nine entries that was cut behind the sixth there.
+fn cut_without_room_for_a_new_segment() -> (Lab, walden::Wal) {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=9);
+    wal.tick().unwrap();
+    lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::Create]).suffix(".next"));
+    wal.truncate_back(6).unwrap();
+    (lab, wal)
+}
+
+/// Section 4.8: "Truncation … work[s] on a full disk": also where an earlier cut waits for room for its new segment, in this
+/// opening or the one before. The next cut takes its place.
+#[test]
+fn a_cut_behind_one_that_waits_for_room() {
+    type Cut = fn(&walden::Wal) -> walden::Result<()>;
+    let cuts: [(Cut, u64, u64); 5] = [
+        (|wal| wal.truncate_back(4), 1, 5),
+        (|wal| wal.truncate_back(6), 1, 7),
+        (|wal| wal.truncate_back(0), 1, 1),
+        (|wal| wal.reset(70), 70, 70),
+        (|wal| wal.reset(2).and_then(|()| wal.reset(80)), 80, 80),
+    ];
+    for (at, (cut, first, next)) in cuts.iter().enumerate() {
+        for reopened in [false, true] {
+            let (lab, mut wal) = cut_without_room_for_a_new_segment();
+            if reopened {
+                wal.close().unwrap();
+                drop(wal);
+                wal = lab.open();
+            }
+            assert!(wal.append(b"refused").unwrap_err().is_out_of_space());
+            cut(&wal).unwrap_or_else(|error| panic!("cut {at}, reopened {reopened}: {error}"));
+            let expected = (*first, payloads(*first..=next - 1));
+            assert_eq!(entries(&wal), expected, "cut {at}");
+            assert!(wal.append(b"refused").unwrap_err().is_out_of_space());
+            assert!(wal.truncate_back(99).is_err_and(|e| e.kind() == ErrorKind::OutOfRange));
+            assert_eq!(entries(&lab.kill().open()), expected, "cut {at}, killed");
+            assert_eq!(entries(&lab.power_cut().open()), expected, "cut {at}, power cut");
+            lab.disk.clear_faults();
+            assert_eq!(wal.append(payload(*next)).unwrap(), *next);
+            assert_goes_on(&lab, wal);
+        }
+    }
+}
+
+/// The same cut off at each call: the one cut or the other.
+#[test]
+fn a_cut_behind_one_that_waits_for_room_cut_off_at_every_call() {
+    let (lab, wal) = cut_without_room_for_a_new_segment();
+    drop(wal);
+    for reset in [false, true] {
+        crate::support::every_stop(
+            &lab,
+            20,
+            |lab| {
+                if let Ok(wal) = lab.try_open() {
+                    let _cut_off = if reset { wal.reset(70) } else { wal.truncate_back(4) };
+                }
+            },
+            |found, stop| {
+                let wal = found.open();
+                let all = entries(&wal);
+                let cut = if reset { (70, Vec::new()) } else { (1, payloads(1..=4)) };
+                assert!(all == (1, payloads(1..=6)) || all == cut, "stop {stop}: {}", all.1.len());
+                assert_goes_on(found, wal);
+            },
+        );
+    }
+}
+
 /// Writes of the manifest that meet a full disk, as on a filesystem that needs room to write in place: the nth from
 /// now, once.
 fn no_room_in_the_manifest(lab: &Lab, nth: u64) {
