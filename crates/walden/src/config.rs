@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Codec, MOST_CONTENT};
 use crate::storage::Engine;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// The largest payload of one batch in one record: its end offsets are 32 bits wide.
-const MAX_RECORD_LIMIT: u64 = u32::MAX as u64;
+/// Levels that Zstandard knows.
+const ZSTD_LEVELS: std::ops::RangeInclusive<i32> = -131_072..=22;
 
 /// When an append returns: what it has survived by then. The table is in the crate's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,8 +43,77 @@ pub enum BatchFormat {
     /// One record for the whole batch: after a crash it is there whole or not at all.
     Packed,
     /// One record per entry, as the Go library writes and reads them: order is kept over a crash,
-    /// atomicity is not.
+    /// atomicity is not. Not together with [`Compression`], which the Go library does not know.
     Separate,
+}
+
+/// How what is appended is stored. A log may hold records of all kinds: it is read with whatever each was
+/// written with, as far as this build has the feature of that name.
+///
+/// A batch is compressed as a whole, which gains far more than small entries one by one. What does not get
+/// smaller, or is shorter than [`Config::compression_threshold`], is stored as it is. The checksum covers what
+/// is stored: recovery, retention, copies and frames need no codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Compression {
+    /// As it is.
+    #[default]
+    None,
+    /// By Snappy: fast, in Rust alone. Feature `snappy`.
+    Snappy,
+    /// By Zstandard: smallest. Feature `zstd`, which builds the C library.
+    Zstd {
+        /// From 1 (fast) to 22 (small, and slow to write); 0 is the library's own, 3; below 0 still faster.
+        level: i32,
+    },
+    /// By LZ4: fast, above all to read, in Rust alone. Feature `lz4`.
+    Lz4,
+}
+
+impl Compression {
+    /// Whether this build has the feature: else a log that is to be opened with it is refused.
+    #[must_use]
+    pub const fn is_available(self) -> bool {
+        match self.codec() {
+            None => true,
+            Some((codec, _)) => codec.is_compiled_in(),
+        }
+    }
+
+    /// The codec, and its level where it has levels.
+    pub(crate) const fn codec(self) -> Option<(Codec, i32)> {
+        match self {
+            Self::None => None,
+            Self::Snappy => Some((Codec::Snappy, 0)),
+            Self::Zstd { level } => Some((Codec::Zstd, level)),
+            Self::Lz4 => Some((Codec::Lz4, 0)),
+        }
+    }
+
+    /// Refuses what cannot be done.
+    ///
+    /// # Errors
+    /// `Unsupported`, `InvalidInput`.
+    pub(crate) fn check(self, format: BatchFormat) -> Result<()> {
+        let Some((codec, level)) = self.codec() else { return Ok(()) };
+        if !codec.is_compiled_in() {
+            let feature = codec.feature();
+            let what = format!("compression: this build is without the feature `{feature}`");
+            return Err(Error::new(ErrorKind::Unsupported, what)
+                .advice(format!("build walden with the feature `{feature}`")));
+        }
+        if codec == Codec::Zstd && !ZSTD_LEVELS.contains(&level) {
+            return Err(Error::invalid(format!(
+                "compression: Zstandard has no level {level}, only -131072 to 22"
+            )));
+        }
+        if format == BatchFormat::Separate {
+            return Err(Error::invalid(
+                "compression: BatchFormat::Separate is for the Go library, which reads nothing compressed",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What opening does about a torn tail.
@@ -152,6 +222,8 @@ pub struct Config {
     retention: Retention,
     quarantine_limit: u64,
     engine: Engine,
+    compression: Compression,
+    compression_threshold: u64,
 }
 
 impl Default for Config {
@@ -173,6 +245,8 @@ impl Default for Config {
             retention: Retention::keep_all(),
             quarantine_limit: 256 * MIB,
             engine: Engine::Os,
+            compression: Compression::None,
+            compression_threshold: 64,
         }
     }
 }
@@ -257,7 +331,8 @@ impl Config {
     }
 
     /// The largest record, or batch in one record, that an append takes; larger ones are refused before
-    /// anything is written. At most 4 GiB − 1. Reading is not bound by it.
+    /// anything is written. At most 4 GiB − 1. Reading is bound by it only where a record is compressed: one
+    /// that holds more is refused with `TooLarge`, before memory is taken for it.
     pub fn max_record_size(mut self, bytes: u64) -> Self {
         self.max_record_size = bytes;
         self
@@ -266,6 +341,19 @@ impl Config {
     /// Bytes appended and not yet durable beyond which `try_submit` answers `Busy` and `submit` waits.
     pub fn max_in_flight(mut self, bytes: u64) -> Self {
         self.max_in_flight = bytes;
+        self
+    }
+
+    /// How what is appended is stored; [`Wal::with_compression`](crate::Wal::with_compression) is another choice
+    /// for some of it.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Payloads, and bodies of batches, that are shorter are not compressed: 64 bytes unless set.
+    pub fn compression_threshold(mut self, bytes: u64) -> Self {
+        self.compression_threshold = bytes;
         self
     }
 
@@ -315,6 +403,8 @@ pub(crate) struct Settings {
     pub(crate) maintenance: Maintenance,
     pub(crate) retention: Retention,
     pub(crate) quarantine_limit: u64,
+    pub(crate) compression: Compression,
+    pub(crate) compression_threshold: u64,
     /// What was changed, in words, for the report.
     pub(crate) notes: Vec<String>,
 }
@@ -341,7 +431,7 @@ impl Settings {
         if segment_size > 1 << 47 {
             return Err(Error::invalid("segment_size is over 128 TiB"));
         }
-        if config.max_record_size == 0 || config.max_record_size > MAX_RECORD_LIMIT {
+        if config.max_record_size == 0 || config.max_record_size > MOST_CONTENT {
             return Err(Error::invalid("max_record_size must be from 1 to 4 GiB − 1"));
         }
         if config.sync_interval.is_zero() {
@@ -349,6 +439,7 @@ impl Settings {
                 "sync_interval is 0: use SyncStrategy::Always to sync each append",
             ));
         }
+        config.compression.check(config.batch_format)?;
         Ok(Self {
             strategy: config.sync_strategy,
             segment_size,
@@ -362,6 +453,8 @@ impl Settings {
             maintenance: config.maintenance,
             retention: config.retention,
             quarantine_limit: config.quarantine_limit,
+            compression: config.compression,
+            compression_threshold: config.compression_threshold,
             notes,
         })
     }
@@ -408,6 +501,31 @@ mod tests {
         let debug = Settings::check(Config::durable().segment_size(4096)).unwrap();
         assert_eq!(debug.segment_size, 4096);
         assert!(debug.notes.is_empty());
+    }
+
+    #[test]
+    fn a_codec_that_is_not_there_is_refused_by_its_feature() {
+        for (compression, feature) in [
+            (Compression::Snappy, "snappy"),
+            (Compression::Zstd { level: 3 }, "zstd"),
+            (Compression::Lz4, "lz4"),
+        ] {
+            let checked = Settings::check(Config::durable().compression(compression));
+            assert_eq!(checked.is_ok(), compression.is_available());
+            if let Err(error) = checked {
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                assert!(error.what_to_do().is_some_and(|what| what.contains(feature)), "{error}");
+                continue;
+            }
+            let separate = Config::durable().batch_format(BatchFormat::Separate);
+            let error = Settings::check(separate.compression(compression)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        }
+        let level = Compression::Zstd { level: 23 };
+        let error = Settings::check(Config::durable().compression(level)).unwrap_err();
+        let kind =
+            if level.is_available() { ErrorKind::InvalidInput } else { ErrorKind::Unsupported };
+        assert_eq!(error.kind(), kind, "{error}");
     }
 
     #[test]

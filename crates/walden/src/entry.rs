@@ -9,7 +9,8 @@ pub struct Entry {
     /// Its seq id.
     pub seq: u64,
     /// The bytes that were appended. They may share memory with their neighbours in the log (up to
-    /// 256 KiB are read at once): who keeps a few of many for long copies them.
+    /// 256 KiB are read at once, and a compressed batch is one piece): who keeps a few of many for long
+    /// copies them.
     pub payload: Bytes,
 }
 

@@ -84,6 +84,9 @@
 //! # }
 //! ```
 //!
+//! Smaller on the disk, with the feature `lz4`, `snappy` or `zstd`: [`Config::compression`] for a log,
+//! [`Wal::with_compression`] for some of what is appended; a batch is compressed as a whole.
+//!
 //! From another process, or another handle, without a lock and without disturbing anybody: [`LogReader`].
 //!
 //! # When something fails
@@ -102,7 +105,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `wal` | the handle: delegates |
-//! | `write` | gives seq ids and encodes (`appender`), writes (`flush`, `through`), syncs for all who wait (`group_commit`), makes segments ready (`next`), slows down before it would stop (`pace`) |
+//! | `write` | compresses (`compress`), gives seq ids and encodes (`appender`), writes (`flush`, `through`), syncs for all who wait (`group_commit`), makes segments ready (`next`), slows down before it would stop (`pace`) |
 //! | `record` | the bytes of a record, pure |
 //! | `segment` | one file, its names and its index |
 //! | `watermark` | durable ≤ written ≤ appended, and those who wait |
@@ -147,7 +150,9 @@ mod wal;
 mod watermark;
 mod write;
 
-pub use config::{BatchFormat, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy};
+pub use config::{
+    BatchFormat, Compression, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy,
+};
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
 pub use frames::Frames;

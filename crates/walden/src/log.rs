@@ -13,6 +13,7 @@ use crate::storage::{Clock, Latch, Storage};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::watermark::{Level, Watermark};
 use crate::write::appender::{Appender, State};
+use crate::write::compress::Encoders;
 use crate::write::flush::Writer;
 use crate::write::group_commit::Leadership;
 use crate::write::next::allocate_ahead;
@@ -50,6 +51,7 @@ pub(crate) struct Log {
     /// Tries at making room for appends; behind it, one at a time.
     pub(crate) preparing: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
+    pub(crate) encoders: Encoders,
     /// The append lock.
     pub(crate) appender: Mutex<Appender>,
     /// Appends wait here for room, a turn, or the end of a cut.
@@ -117,6 +119,7 @@ impl Log {
             grafting: Mutex::new(()),
             preparing: Mutex::new(()),
             writer: Mutex::new(Writer::default()),
+            encoders: Encoders::new(),
             appender: Mutex::new(Appender::new(open.clone(), begin, allocated)),
             room: Condvar::new(),
             grow_to: AtomicU64::new(0),
@@ -399,5 +402,9 @@ impl View for Log {
 
     fn watermark(&self) -> Option<&Watermark> {
         Some(&self.watermark)
+    }
+
+    fn most_content(&self) -> u64 {
+        self.settings.max_record_size
     }
 }

@@ -1,5 +1,6 @@
 //! Appends what another log stored: what both reading and writing are needed for.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -7,7 +8,7 @@ use crate::frames::{Frames, History};
 use crate::log::Log;
 use crate::num;
 use crate::read::Walk;
-use crate::record::{Packed, Record};
+use crate::record::{self, Packed, Record};
 use crate::snapshot::View;
 use crate::sync::Arc;
 use crate::watermark::refuse_in_callback;
@@ -24,6 +25,10 @@ impl Log {
         let era = self.watermark.era();
         for (record, _) in frames.records() {
             self.check_size(record.len())?;
+            // Compressed, it may hold more than it takes. Where its codec is not there, nobody reads it here either.
+            if let Ok(len) = record::content_len(&record.header, record.stored) {
+                self.check_size(len.saturating_add(record::OVERHEAD))?;
+            }
         }
         let next = self.watermark.appended();
         let seqs = frames.seqs();
@@ -88,8 +93,9 @@ impl Log {
                 let what = "a batch reaches beyond the end of this log, which has a part of it";
                 return Err(diverged(record.seq().max(first), what));
             }
+            let mut content = None;
             for seq in record.seq().max(first)..record.next_seq() {
-                if self.same_as_here(&record, bytes, seq)? {
+                if self.same_as_here(&record, &mut content, bytes, seq)? {
                     break;
                 }
             }
@@ -98,7 +104,13 @@ impl Log {
     }
 
     /// Refuses an entry that is another one here; true if the whole record is the same.
-    fn same_as_here(self: &Arc<Self>, record: &Record<'_>, bytes: &[u8], seq: u64) -> Result<bool> {
+    fn same_as_here<'a>(
+        self: &Arc<Self>,
+        record: &Record<'a>,
+        content: &mut Option<Cow<'a, [u8]>>,
+        bytes: &[u8],
+        seq: u64,
+    ) -> Result<bool> {
         let mut walk = Walk::new(Arc::clone(self) as Arc<dyn View>, seq);
         walk.view().refresh()?;
         if !walk.forward()? {
@@ -108,10 +120,16 @@ impl Log {
         if seqs.start == record.seq() && seqs.end == record.next_seq() && same(own, bytes) {
             return Ok(true);
         }
-        let theirs = entry(record, seq).ok_or_else(|| {
-            let what = "an entry is stored in another way here, compressed, and cannot be compared";
-            Error::new(ErrorKind::Unsupported, what).seq_at(seq)
-        })?;
+        let content = match content {
+            Some(content) => content,
+            None => {
+                let most = self.settings.max_record_size;
+                let told = record::content(&record.header, record.stored, most);
+                content.insert(told.map_err(|why| why.error().seq_at(seq))?)
+            }
+        };
+        let theirs = entry(record, content, seq)
+            .ok_or_else(|| Error::corrupt("frames have a batch without this entry").seq_at(seq))?;
         if walk.borrow(seq, seq)? != theirs {
             return Err(diverged(seq, "this entry has other bytes here"));
         }
@@ -125,12 +143,11 @@ fn same(own: &[u8], theirs: &[u8]) -> bool {
     own.get(..body(own)) == theirs.get(..body(theirs))
 }
 
-/// An entry of a record that is not compressed.
-fn entry<'a>(record: &Record<'a>, seq: u64) -> Option<&'a [u8]> {
-    match (record.header.codec(), record.header.is_packed()) {
-        (0, false) => Some(record.stored),
-        (0, true) => Packed::entry(record.stored, seq.checked_sub(record.seq())?),
-        _ => None,
+/// An entry of a record with this content.
+fn entry<'a>(record: &Record<'_>, content: &'a [u8], seq: u64) -> Option<&'a [u8]> {
+    match record.header.is_packed() {
+        false => Some(content),
+        true => Packed::entry_behind(record.count, content, seq.checked_sub(record.seq())?),
     }
 }
 

@@ -71,4 +71,9 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
 
     /// Where to wait for news; `None`: there are none to be had, ask again from time to time.
     fn watermark(&self) -> Option<&Watermark>;
+
+    /// The most that a compressed record may hold: memory is taken for it.
+    fn most_content(&self) -> u64 {
+        crate::record::MOST_CONTENT
+    }
 }

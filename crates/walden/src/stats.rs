@@ -54,6 +54,10 @@ counters! {
     batches,
     /// Bytes of records, headers and footers included.
     bytes_appended,
+    /// Records that were stored compressed.
+    compressed,
+    /// Bytes that those records would have taken more, uncompressed.
+    bytes_saved,
     /// Writes of records to a file.
     writes,
     /// Syncs of a segment that made records durable.

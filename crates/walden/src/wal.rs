@@ -10,7 +10,7 @@ use std::ops::{Range, RangeBounds};
 use std::path::Path;
 
 use crate::close;
-use crate::config::{Config, Retention, Settings};
+use crate::config::{Compression, Config, Retention, Settings};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::frames::Frames;
@@ -33,6 +33,8 @@ use crate::{SegmentInfo, segments};
 #[derive(Clone)]
 pub struct Wal {
     owner: Arc<Owner>,
+    /// How what is appended by this handle is stored.
+    compression: Compression,
 }
 
 /// Closes the log when the last handle goes.
@@ -91,9 +93,32 @@ impl Wal {
         let latch = Arc::new(Latch::default());
         let storage: Arc<dyn Storage> = Arc::new(LatchedStorage::new(storage, Arc::clone(&latch)));
         let opened = recover::open(dir.as_ref(), &settings, storage, clock)?;
+        let compression = settings.compression;
         let log = Log::new(opened, settings, latch)?;
         maintain::start(&log);
-        Ok(Self { owner: Arc::new(Owner { log }) })
+        Ok(Self { owner: Arc::new(Owner { log }), compression })
+    }
+
+    /// Another handle of this log, and clones of that, by which what is appended is stored so, whatever
+    /// [`Config::compression`] says: for payloads that are compressed already, say, or for large ones.
+    ///
+    /// ```
+    /// # use walden::{Compression, Config, Wal};
+    /// # fn main() -> walden::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let wal = Wal::open(dir.path(), Config::durable())?;
+    /// let as_it_is = wal.with_compression(Compression::None)?;
+    /// as_it_is.append("a picture")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Unsupported` where this build is without the feature; `InvalidInput` for a level that there is not, or in
+    /// a log with [`BatchFormat::Separate`](crate::BatchFormat::Separate).
+    pub fn with_compression(&self, compression: Compression) -> Result<Self> {
+        compression.check(self.log().settings.batch_format)?;
+        Ok(Self { owner: Arc::clone(&self.owner), compression })
     }
 
     fn log(&self) -> &Arc<Log> {
@@ -116,7 +141,7 @@ impl Wal {
     /// nothing happened, and the next append tries again. `Poisoned`: the entry may be found after reopening.
     /// `Closed`; `Truncated` where it was cut while this waited.
     pub fn append(&self, payload: impl AsRef<[u8]>) -> Result<u64> {
-        self.log().append(&[payload.as_ref()])
+        self.log().append(&[payload.as_ref()], self.compression)
     }
 
     /// Appends one entry whose payload is the concatenation of `parts`, without concatenating them first.
@@ -124,7 +149,7 @@ impl Wal {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn append_parts(&self, parts: &[&[u8]]) -> Result<u64> {
-        self.log().append(parts)
+        self.log().append(parts, self.compression)
     }
 
     /// Appends several entries and returns their seq ids. They are one record, so that after a crash all
@@ -140,7 +165,7 @@ impl Wal {
     ) -> Result<Range<u64>> {
         let entries: Vec<_> = entries.into_iter().collect();
         let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
-        self.log().append_batch(&entries)
+        self.log().append_batch(&entries, self.compression)
     }
 
     /// Appends one entry without waiting for the disk. The ticket tells when it is durable. Waits while
@@ -149,7 +174,7 @@ impl Wal {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn submit(&self, payload: impl AsRef<[u8]>) -> Result<Ticket> {
-        self.log().submit(&[payload.as_ref()], true)
+        self.log().submit(&[payload.as_ref()], self.compression, true)
     }
 
     /// As [`submit`](Self::submit), for a batch.
@@ -162,7 +187,7 @@ impl Wal {
     ) -> Result<Ticket> {
         let entries: Vec<_> = entries.into_iter().collect();
         let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
-        self.log().submit_batch(&entries, true)
+        self.log().submit_batch(&entries, self.compression, true)
     }
 
     /// As [`submit`](Self::submit), but answers `Busy` instead of waiting.
@@ -170,7 +195,7 @@ impl Wal {
     /// # Errors
     /// `Busy` over `max_in_flight`; else as [`append`](Self::append).
     pub fn try_submit(&self, payload: impl AsRef<[u8]>) -> Result<Ticket> {
-        self.log().submit(&[payload.as_ref()], false)
+        self.log().submit(&[payload.as_ref()], self.compression, false)
     }
 
     /// Resolves once [`try_submit`](Self::try_submit) would be let through.
@@ -333,7 +358,8 @@ impl Wal {
     /// tickets for it fail, followers are told.
     ///
     /// # Errors
-    /// `OutOfRange`; `OutOfSpace` (where the cut goes through a batch) with nothing done; `Poisoned`.
+    /// `OutOfRange`; `OutOfSpace` (where the cut goes through a batch) with nothing done, and `Unsupported` where
+    /// that batch is compressed and this build is without the feature; `Poisoned`.
     pub fn truncate_back(&self, last: u64) -> Result<()> {
         self.log().truncate_back(last)
     }

@@ -100,7 +100,8 @@ impl Frames {
     }
 
     /// What was sent. All of it is proved: the whole by its checksum, each record by its own, that seq ids
-    /// follow each other and batches are sound. The records share the memory of `bytes`.
+    /// follow each other and batches are sound, but for what is in compressed ones. The records share the memory
+    /// of `bytes`.
     ///
     /// # Errors
     /// `Corrupt` with the offset where it is not what was sent; `Unsupported` for a newer version.

@@ -134,6 +134,8 @@ pub struct SegmentReport {
     pub free: u64,
     /// Sound records.
     pub records: u64,
+    /// How many of them are compressed.
+    pub compressed: u64,
     /// The first seq id.
     pub first_seq: Option<u64>,
     /// The last one.
@@ -260,6 +262,7 @@ fn segment_report(piece: &Piece) -> SegmentReport {
         bytes: piece.from.len,
         free: piece.free,
         records: piece.records(),
+        compressed: piece.compressed,
         first_seq: piece.first_seq(),
         last_seq: piece.runs.last().map(|run| run.next_seq.saturating_sub(1)),
         sealed: piece.sealed,

@@ -228,6 +228,15 @@ fn piece_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>)
                 String::new(),
             ));
         }
+        if let Some(unseen) = piece.unseen {
+            let more = match unseen.records {
+                1 => String::new(),
+                records => format!(" ({records} such records in this segment)"),
+            };
+            let what = format!("{}: only its checksum was looked at{more}", unseen.why);
+            let (path, offset) = (piece.from.path.clone(), Some(unseen.offset));
+            findings.push(note(path, offset, Some(unseen.seq), &what, String::new()));
+        }
         let index = target.names.index(piece.from.ordinal);
         let safe = || format!("{} --yes", target.command("repair"));
         match piece.index {

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::fault;
+use super::unpacked::Unpacked;
 use crate::error::{Error, Result};
 use crate::record::{HEADER_LEN, Header, Packed, decode_plain};
 use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
@@ -45,14 +48,18 @@ pub(super) struct Cursor {
     pub(super) segment: Arc<Segment>,
     pub(super) source: RecordSource,
     pub(super) held: Option<Held>,
+    /// What it holds, if it is compressed.
+    unpacked: Unpacked,
     /// Bytes to be read at once: few after a seek, more the longer reading goes on.
     ahead: u64,
 }
 
 impl Cursor {
-    pub(super) fn new(segment: Arc<Segment>) -> Result<Self> {
+    /// Begins in a segment. No compressed record may hold more than `most` bytes.
+    pub(super) fn new(segment: Arc<Segment>, most: u64) -> Result<Self> {
         let source = RecordSource::new(Arc::clone(&segment.opened()?.file), ONE_RECORD);
-        Ok(Self { segment, source, held: None, ahead: ONE_RECORD })
+        let unpacked = Unpacked::new(most);
+        Ok(Self { segment, source, held: None, unpacked, ahead: ONE_RECORD })
     }
 
     /// Goes to another segment.
@@ -68,6 +75,7 @@ impl Cursor {
     pub(super) fn forget(&mut self) {
         self.held = None;
         self.source.forget();
+        self.unpacked.forget();
     }
 
     /// Reads the record at `offset` and holds it if it is the expected one; `None`: whichever it is.
@@ -132,17 +140,54 @@ impl Cursor {
 
     /// The payload of an entry of the held record.
     #[inline]
-    pub(super) fn entry(&self, seq: u64) -> Result<&[u8]> {
+    pub(super) fn entry(&mut self, seq: u64) -> Result<&[u8]> {
         let held = self.held.ok_or_else(|| self.unproved(seq))?;
         if held.header.codec() != 0 {
-            return Err(fault::compressed(&self.segment, held.offset, seq, held.header.codec()));
+            return self.unpacked_entry(held, seq);
         }
+        self.stored_entry(held, seq)
+    }
+
+    /// The payload of an entry of the held record, kept alive instead of borrowed.
+    #[inline]
+    pub(super) fn share(&mut self, seq: u64) -> Result<Bytes> {
+        let held = self.held.ok_or_else(|| self.unproved(seq))?;
+        if held.header.codec() == 0 {
+            return Ok(self.source.share(self.stored_entry(held, seq)?));
+        }
+        self.unpack(held, seq)?;
+        let shared = self.unpacked.share(held.count, seq.saturating_sub(held.seq()));
+        shared.ok_or_else(|| self.unproved(seq))
+    }
+
+    #[inline]
+    fn stored_entry(&self, held: Held, seq: u64) -> Result<&[u8]> {
         let stored = self.source.held(held.offset + HEADER_LEN, held.header.payload_len());
         let entry = match held.header.is_packed() {
             false => stored,
             true => stored.and_then(|body| Packed::entry(body, seq.checked_sub(held.seq())?)),
         };
         entry.ok_or_else(|| self.unproved(seq))
+    }
+
+    fn unpacked_entry(&mut self, held: Held, seq: u64) -> Result<&[u8]> {
+        self.unpack(held, seq)?;
+        let entry = self.unpacked.entry(held.count, seq.saturating_sub(held.seq()));
+        entry.ok_or_else(|| self.unproved(seq))
+    }
+
+    /// Has the content of the held record, which is compressed, at hand.
+    fn unpack(&mut self, held: Held, seq: u64) -> Result<()> {
+        let (offset, header) = (held.offset, held.header);
+        if self.unpacked.holds(offset, header) {
+            return Ok(());
+        }
+        let Some(stored) = self.source.held(offset + HEADER_LEN, header.payload_len()) else {
+            return Err(self.unproved(seq));
+        };
+        self.unpacked.fill(offset, header, stored).map_err(|why| {
+            fault::unreadable(&self.segment, offset, held.seq()..held.next_seq(), why)
+        })
     }
 
     #[cold]

@@ -1,9 +1,10 @@
 //! The errors of reading: each names the file, the byte, the seq ids and what to do.
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, shell_word};
-use crate::record::{Fault, Header};
+use crate::record::{Fault, Header, Unreadable};
 use crate::segment::Segment;
 
 /// What stands at `offset` is not the record with seq id `expected`.
@@ -53,21 +54,19 @@ pub(super) fn missing(path: &Path, expected: u64) -> Error {
     Error::corrupt("the segment's file is missing").path(path).seq_at(expected).advice(verify(path))
 }
 
-/// A sound record with a codec that is not compiled in.
-pub(super) fn compressed(segment: &Segment, offset: u64, seq: u64, codec: u64) -> Error {
-    let feature = match codec {
-        1 => "snappy",
-        2 => "zstd",
-        _ => "lz4",
+/// A sound record, compressed, of which it cannot be told what it holds.
+pub(super) fn unreadable(
+    segment: &Segment,
+    offset: u64,
+    seqs: Range<u64>,
+    why: Unreadable,
+) -> Error {
+    let error = why.error().path(&segment.path).offset_at(offset);
+    let error = match seqs.end.saturating_sub(1) {
+        last if last > seqs.start => error.seqs(seqs.start, last),
+        _ => error.seq_at(seqs.start),
     };
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("the record is compressed, and this build is without the feature `{feature}`"),
-    )
-    .path(&segment.path)
-    .offset_at(offset)
-    .seq_at(seq)
-    .advice(format!("build walden with the feature `{feature}`"))
+    if error.is_corruption() { error.advice(verify(&segment.path)) } else { error }
 }
 
 pub(super) fn removed(seq: u64, first: u64) -> Error {

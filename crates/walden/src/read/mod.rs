@@ -1,7 +1,7 @@
 //! Reading: entries in order, in either direction, from anywhere, beside a writer.
 //!
 //! * `walk`: a position, and stepping from record to record; with `cursor` (the record at hand),
-//!   `locate` (where a seq id lies) and `fault` (what to say where something is wrong)
+//!   `unpacked` (what it holds, if it is compressed), `locate` (where a seq id lies) and `fault` (what to say where something is wrong)
 //! * `reader`, `range`, `follower`: what users hold; with `time` (seeking by append time)
 //! * `read_only`: a log that another process may be writing; with `foreign` (what is known of it), `survey`
 //!   (which segments live), `tail` (where it ends), `epochs` (what was cut)
@@ -26,6 +26,7 @@ mod tail;
 mod testing;
 mod ticker;
 mod time;
+mod unpacked;
 mod walk;
 
 pub use self::follower::{Event, Follower};

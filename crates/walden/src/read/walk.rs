@@ -192,21 +192,21 @@ impl Walk {
     /// The payload of the entry at hand, borrowed; the position moves on to `position`.
     ///
     /// # Errors
-    /// `Unsupported`: then the position stays.
+    /// Where it is compressed and cannot be told: then the position stays.
     pub(crate) fn borrow(&mut self, seq: u64, position: u64) -> Result<&[u8]> {
-        let cursor = self.cursor.as_ref().ok_or_else(fault::restless)?;
+        let cursor = self.cursor.as_mut().ok_or_else(fault::restless)?;
         let payload = cursor.entry(seq)?;
         self.position = position;
         Ok(payload)
     }
 
-    /// The payload of the entry at hand, sharing the window's memory; the position moves on.
+    /// The payload of the entry at hand, sharing the memory that it lies in; the position moves on.
     ///
     /// # Errors
-    /// `Unsupported`: then the position stays.
+    /// Where it is compressed and cannot be told: then the position stays.
     pub(crate) fn share(&mut self, seq: u64, position: u64) -> Result<Bytes> {
-        let cursor = self.cursor.as_ref().ok_or_else(fault::restless)?;
-        let payload = cursor.source.share(cursor.entry(seq)?);
+        let cursor = self.cursor.as_mut().ok_or_else(fault::restless)?;
+        let payload = cursor.share(seq)?;
         self.position = position;
         Ok(payload)
     }
@@ -370,7 +370,7 @@ impl Walk {
         match &mut self.cursor {
             Some(cursor) => cursor.enter(segment),
             None => {
-                self.cursor = Some(Cursor::new(segment)?);
+                self.cursor = Some(Cursor::new(segment, self.view.most_content())?);
                 Ok(())
             }
         }

@@ -1,5 +1,6 @@
 //! Payloads to bytes.
 
+use super::compression::Compressed;
 use super::layout::{PACKED, be32, be64};
 use crate::num;
 
@@ -15,10 +16,20 @@ pub(crate) fn encode(out: &mut Vec<u8>, seq: u64, parts: &[&[u8]]) {
     finish(out, start, num::size(len));
 }
 
-/// What stands before and after the payload `parts` of a plain record: for who writes the payload from where
-/// it is.
-pub(crate) fn frame(seq: u64, parts: &[&[u8]]) -> ([u8; HEADER_BYTES], [u8; 8]) {
-    let size = be64(parts.iter().map(|part| num::size(part.len())).sum());
+/// Appends one record with a payload that was compressed.
+pub(crate) fn encode_stored(out: &mut Vec<u8>, seq: u64, payload: &Compressed<'_>) {
+    let len = payload.stored.len();
+    let size = num::size(len) | payload.flags;
+    let start = begin(out, size, seq, len);
+    out.extend_from_slice(payload.stored);
+    finish(out, start, size);
+}
+
+/// What stands before and after the stored payload `parts` of a record with these flags: for who writes the
+/// payload from where it is.
+pub(crate) fn frame(flags: u64, seq: u64, parts: &[&[u8]]) -> ([u8; HEADER_BYTES], [u8; 8]) {
+    let len: u64 = parts.iter().map(|part| num::size(part.len())).sum();
+    let size = be64(len | flags);
     let mut header = [0; HEADER_BYTES];
     let (crc_field, rest) = header.split_at_mut(4);
     let (size_field, seq_field) = rest.split_at_mut(8);
@@ -43,6 +54,13 @@ pub(crate) fn encode_packed(out: &mut Vec<u8>, seq: u64, entries: &[&[u8]]) {
     let size = num::size(len) | PACKED;
     let start = begin(out, size, seq, len);
     out.extend_from_slice(&be32(clamp32(entries.len())));
+    packed_rest(out, entries);
+    finish(out, start, size);
+}
+
+/// What follows the `count` of a batch: where each entry ends, and the entries.
+#[inline]
+pub(super) fn packed_rest(out: &mut Vec<u8>, entries: &[&[u8]]) {
     let mut end = 0;
     for entry in entries {
         end += entry.len();
@@ -51,7 +69,6 @@ pub(crate) fn encode_packed(out: &mut Vec<u8>, seq: u64, entries: &[&[u8]]) {
     for entry in entries {
         out.extend_from_slice(entry);
     }
-    finish(out, start, size);
 }
 
 fn begin(out: &mut Vec<u8>, size: u64, seq: u64, payload: usize) -> usize {
@@ -71,6 +88,6 @@ fn finish(out: &mut Vec<u8>, start: usize, size: u64) {
     out.extend_from_slice(&be64(size));
 }
 
-fn clamp32(value: usize) -> u32 {
+pub(super) fn clamp32(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }

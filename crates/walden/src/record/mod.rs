@@ -14,15 +14,21 @@
 //!
 //! The checksum (Castagnoli) covers Size, SeqID and Payload. The footer repeats Size exactly, which
 //! makes reading backwards possible. In Size, bits 0–47 are the stored payload's length, bits 56–58 the
-//! codec, bit 59 says that the record holds a packed batch.
+//! codec ([`compression`]), bit 59 says that the record holds a packed batch.
 
+mod compression;
 mod decode;
 mod encode;
 mod layout;
 mod packed;
 
+#[cfg(all(test, not(walden_model)))]
+pub(crate) use compression::probe;
+pub(crate) use compression::{
+    Codec, Compressed, Decoder, Encoder, MOST_CONTENT, Unreadable, content, content_len,
+};
 pub(crate) use decode::{Decoded, Fault, Record, decode, decode_plain};
-pub(crate) use encode::{encode, encode_packed, frame, packed_body_len};
+pub(crate) use encode::{encode, encode_packed, encode_stored, frame, packed_body_len};
 pub(crate) use layout::{
     CODEC_SHIFT, FOOTER_LEN, HEADER_LEN, Header, LEN_BITS, LEN_MASK, OVERHEAD, PACKED, footer,
     read_footer,

@@ -4,8 +4,8 @@ use super::decode::Fault;
 use super::layout::read_u32;
 use crate::num;
 
-/// The most entries that one record can hold: each takes at least its end offset.
-const COUNT_LEN: usize = 4;
+/// Bytes of `count`.
+pub(super) const COUNT_LEN: usize = 4;
 
 /// A batch whose offsets are proved: in order, and ending at the last byte.
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +25,12 @@ impl<'a> Packed<'a> {
 
     /// Proves the offsets of an uncompressed body.
     pub(crate) fn parse(stored: &'a [u8]) -> Result<Self, Fault> {
-        let count = num::index(Self::count(stored)?);
-        let table = count.checked_mul(4).ok_or(Fault::Batch)?;
-        let rest = stored.get(COUNT_LEN..).ok_or(Fault::Batch)?;
+        Self::prove(Self::count(stored)?, stored.get(COUNT_LEN..).ok_or(Fault::Batch)?)
+    }
+
+    /// Proves what follows `count`, which may have been compressed.
+    pub(crate) fn prove(count: u64, rest: &'a [u8]) -> Result<Self, Fault> {
+        let table = num::index(count).checked_mul(4).ok_or(Fault::Batch)?;
         let (ends, bytes) = rest.split_at_checked(table).ok_or(Fault::Batch)?;
         let mut last = 0;
         for end in ends.chunks_exact(4) {
@@ -47,7 +50,13 @@ impl<'a> Packed<'a> {
     #[inline]
     pub(crate) fn entry(stored: &'a [u8], index: u64) -> Option<&'a [u8]> {
         let (count, rest) = stored.split_first_chunk::<COUNT_LEN>()?;
-        let table = num::index(u64::from(read_u32(count, 0)?)).checked_mul(4)?;
+        Self::entry_behind(u64::from(read_u32(count, 0)?), rest, index)
+    }
+
+    /// Entry `index` of what follows `count`, proved before.
+    #[inline]
+    pub(crate) fn entry_behind(count: u64, rest: &'a [u8], index: u64) -> Option<&'a [u8]> {
+        let table = num::index(count).checked_mul(4)?;
         let (ends, bytes) = rest.split_at_checked(table)?;
         Self { ends, bytes }.get(index)
     }

@@ -7,7 +7,7 @@ use crate::config::Retention;
 use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::log::{Log, prepared_segment};
-use crate::record::{self, Packed};
+use crate::record::{self, Header, Packed};
 use crate::recover::{Folder, Pending, active_after_cut, cut_tail};
 use crate::segment::{RecordSource, Segment, Step};
 use crate::snapshot::{Snapshot, View};
@@ -25,8 +25,29 @@ struct Found {
     len: u64,
     /// Seq ids of the record.
     seqs: Range<u64>,
+    header: Header,
     stored: Vec<u8>,
-    packed: bool,
+}
+
+impl Found {
+    /// The entries of a batch before `next_seq`, as a record of their own, which is not compressed.
+    fn survivors(&self, next_seq: u64, most: u64) -> Result<Vec<u8>> {
+        let damage = |what: &str| self.segment.corrupt(self.offset, what).seq_at(self.seqs.start);
+        if !self.header.is_packed() {
+            return Err(damage("a record does not hold its seq ids"));
+        }
+        let content = record::content(&self.header, &self.stored, most).map_err(|why| {
+            let error = why.error().path(&self.segment.path).offset_at(self.offset);
+            error.seqs(self.seqs.start, self.seqs.end.saturating_sub(1))
+        })?;
+        let batch = Packed::prove(self.seqs.end - self.seqs.start, &content)
+            .map_err(|fault| damage(&fault.to_string()))?;
+        let entries: Vec<&[u8]> =
+            (0..next_seq - self.seqs.start).filter_map(|i| batch.get(i)).collect();
+        let mut bytes = Vec::new();
+        record::encode_packed(&mut bytes, self.seqs.start, &entries);
+        Ok(bytes)
+    }
 }
 
 impl Log {
@@ -100,7 +121,8 @@ impl Log {
     /// `truncate_back`: `last` becomes the last seq id.
     ///
     /// # Errors
-    /// `OutOfRange`; `OutOfSpace` with nothing done; `Poisoned`.
+    /// `OutOfRange`; with nothing done `OutOfSpace`, and `Unsupported` where a batch that the cut goes through is
+    /// compressed by a codec that is not compiled in; `Poisoned`.
     pub(crate) fn truncate_back(&self, last: u64) -> Result<()> {
         self.with_appends_stopped(Some(last.saturating_add(1)), |log, keeper| {
             let (first, appended) = (log.first_seq(), log.watermark.appended());
@@ -240,15 +262,7 @@ impl Log {
             return Ok(Keep { next_seq, kept, survivors: None });
         }
         // The cut goes through a batch: its first entries go into the new active segment.
-        if !found.packed {
-            return Err(found.segment.corrupt(found.offset, "a record does not hold its seq ids"));
-        }
-        let batch = Packed::parse(&found.stored)
-            .map_err(|fault| found.segment.corrupt(found.offset, &fault.to_string()))?;
-        let entries: Vec<&[u8]> =
-            (0..next_seq - found.seqs.start).filter_map(|i| batch.get(i)).collect();
-        let mut bytes = Vec::new();
-        record::encode_packed(&mut bytes, found.seqs.start, &entries);
+        let bytes = found.survivors(next_seq, self.settings.max_record_size)?;
         Ok(Keep {
             next_seq,
             kept: Some((ordinal, found.offset)),
@@ -509,8 +523,8 @@ fn find(snapshot: &Snapshot, seq: u64) -> Result<Found> {
                         offset,
                         len: record.len(),
                         seqs: record.seq()..record.next_seq(),
+                        header: record.header,
                         stored: record.stored.to_vec(),
-                        packed: record.header.is_packed() && record.header.codec() == 0,
                     });
                 }
                 Step::Record(record) => offset += record.len(),

@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use super::Wal;
 use crate::log::Log;
+use crate::record::probe;
 use crate::storage::{Access, Clock, DirEntry, File, OsStorage, Storage, SystemClock};
 use crate::sync::{Arc, Mutex, OnceLock, Weak};
-use crate::{Config, ErrorKind, Maintenance, Retention, SyncStrategy};
+use crate::{Compression, Config, ErrorKind, Maintenance, Retention, SyncStrategy};
 
 /// A call, and the locks held at it.
 type Seen = BTreeSet<(String, Vec<&'static str>)>;
@@ -197,8 +198,32 @@ fn storages() -> Vec<Arc<dyn Storage>> {
     ]
 }
 
+/// The codecs that this build has; `None` is always there.
+fn codecs() -> Vec<Compression> {
+    let codecs =
+        [Compression::None, Compression::Snappy, Compression::Zstd { level: 1 }, Compression::Lz4];
+    codecs.into_iter().filter(|codec| codec.is_available()).collect()
+}
+
+/// Has every compression by this thread looked at, wherever in the code it is done, until it is dropped.
+struct Compressions;
+
+impl Compressions {
+    fn looked_at(watch: &Arc<Watch>) -> Self {
+        let watch = Arc::clone(watch);
+        probe::tell(Some(Box::new(move || watch.look("compress", Path::new("a.payload")))));
+        Self
+    }
+}
+
+impl Drop for Compressions {
+    fn drop(&mut self) {
+        probe::tell(None);
+    }
+}
+
 /// All that a log does, and what was seen of it.
-fn seen(strategy: SyncStrategy, inner: Arc<dyn Storage>) -> Seen {
+fn seen(strategy: SyncStrategy, inner: Arc<dyn Storage>, compression: Compression) -> Seen {
     let dir = tempfile::tempdir().unwrap();
     let watch = Arc::new(Watch::default());
     let storage = Watched { inner, watch: Arc::clone(&watch) };
@@ -208,18 +233,23 @@ fn seen(strategy: SyncStrategy, inner: Arc<dyn Storage>) -> Seen {
         .maintenance(Maintenance::Manual)
         .sync_interval(Duration::from_millis(1))
         .segment_size(64 << 10)
-        .buffer_size(2000);
+        .buffer_size(2000)
+        .compression(compression);
     let wal = Wal::open_with(dir.path(), config, Arc::new(storage), Arc::new(clock)).unwrap();
     watch.log.set(Arc::downgrade(wal.log())).unwrap();
+    let _looked_at = Compressions::looked_at(&watch);
+    let plain = wal.with_compression(Compression::None).unwrap();
 
     for round in 0..8 {
         for _ in 0..40 {
             wal.append([7; 700]).unwrap();
+            plain.append([7; 700]).unwrap();
         }
         wal.append_batch([[8; 300]; 20]).unwrap();
         // Larger than a buffer, and then than a segment.
         wal.append(vec![9; 20_000 * (round + 1)]).unwrap();
-        drop(wal.submit([7; 10]).unwrap());
+        plain.append(vec![9; 20_000 * (round + 1)]).unwrap();
+        drop(wal.submit([7; 100]).unwrap());
         // Without a tick now and then: appends make what they need.
         if round % 2 == 0 {
             wal.tick().unwrap();
@@ -249,8 +279,10 @@ fn at<'a>(seen: &'a Seen, lock: &str) -> BTreeSet<&'a str> {
 #[test]
 fn nothing_is_in_the_way_of_an_append() {
     for strategy in [SyncStrategy::Background, SyncStrategy::OsCache, SyncStrategy::Always] {
-        for storage in storages() {
-            let seen = seen(strategy, storage);
+        for (storage, compression) in storages().into_iter().flat_map(|storage| {
+            codecs().into_iter().map(move |codec| (Arc::clone(&storage), codec))
+        }) {
+            let seen = seen(strategy, storage, compression);
             let told = format!("{strategy:?}: {seen:#?}");
             let mut allowed = BTreeSet::from(["rename next"]);
             // An append that must reach the kernel before it returns is written at once.
@@ -258,6 +290,11 @@ fn nothing_is_in_the_way_of_an_append() {
                 allowed.insert("write wal");
             }
             assert_eq!(at(&seen, "append"), allowed, "{told}");
+            // Compressing is under no lock at all.
+            let compresses = seen.iter().filter(|(call, _)| call == "compress payload");
+            let under: Vec<_> = compresses.map(|(_, held)| &held[..]).collect();
+            let expected: &[&[&str]] = if compression == Compression::None { &[] } else { &[&[]] };
+            assert_eq!(under, expected, "{told}");
             // Who writes may find that the log moves on to the next segment, and reads the clock before that.
             let mut writing = at(&seen, "write");
             let written = writing.remove("write wal");
@@ -271,7 +308,7 @@ fn nothing_is_in_the_way_of_an_append() {
 /// The test above would pass if nothing were seen: here is what must be.
 #[test]
 fn what_is_slow_happens_under_the_locks_for_it() {
-    let seen = seen(SyncStrategy::Always, Arc::new(OsStorage::new()));
+    let seen = seen(SyncStrategy::Always, Arc::new(OsStorage::new()), Compression::None);
     let has = |call: &str, held: &[&'static str]| {
         assert!(seen.contains(&(call.to_owned(), held.to_vec())), "{call} {held:?}: {seen:#?}");
     };

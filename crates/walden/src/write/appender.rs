@@ -9,7 +9,7 @@ use super::open::{Extent, OpenSegment};
 use super::pace::Pace;
 use crate::error::{Error, ErrorKind};
 use crate::num;
-use crate::record;
+use crate::record::{self, Compressed};
 use crate::storage::File;
 use crate::sync::Arc;
 
@@ -65,6 +65,8 @@ pub(crate) enum Content<'a> {
     Single(&'a [&'a [u8]]),
     /// Several entries in one record.
     Packed(&'a [&'a [u8]]),
+    /// One entry or several, made smaller. Behind a reference, so that moving the others costs no more.
+    Compressed(&'a Compressed<'a>),
     /// A record as another log stored it, with the seq id that comes next.
     Stored(&'a [u8]),
 }
@@ -75,6 +77,7 @@ impl Content<'_> {
         match self {
             Self::Single(parts) => record::encode(out, seq, parts),
             Self::Packed(entries) => record::encode_packed(out, seq, entries),
+            Self::Compressed(payload) => record::encode_stored(out, seq, payload),
             Self::Stored(bytes) => out.extend_from_slice(bytes),
         }
     }
@@ -90,6 +93,9 @@ impl Content<'_> {
                 let count = num::size(entries.len());
                 let body = record::packed_body_len(count, bytes).unwrap_or(u64::MAX / 2);
                 (count, record::OVERHEAD + body)
+            }
+            Self::Compressed(payload) => {
+                (payload.count, record::OVERHEAD + num::size(payload.stored.len()))
             }
             Self::Stored(bytes) => (1, num::size(bytes.len())),
         }

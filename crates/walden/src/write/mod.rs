@@ -9,9 +9,12 @@
 //! [`next`] makes segments ready, [`open`] is the list of segments that are not sealed yet, [`pace`] slows appends
 //! down before they would have to stop.
 //!
+//! Where a payload is to be compressed, that comes before all of them, with no lock held ([`compress`]).
+//!
 //! Order of locks, where more than one is held: leadership, maintenance, preparing, write, append.
 
 pub(crate) mod appender;
+pub(crate) mod compress;
 pub(crate) mod flush;
 pub(crate) mod group_commit;
 pub(crate) mod next;

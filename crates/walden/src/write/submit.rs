@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::appender::{Appender, Content, Need, Slot, State, no_seq_ids};
 use super::ticket::Ticket;
-use crate::config::{BatchFormat, SyncStrategy};
+use crate::config::{BatchFormat, Compression, SyncStrategy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::num;
@@ -34,17 +34,17 @@ pub(super) enum Came {
 
 impl Log {
     /// Appends one entry and waits as long as the strategy says.
-    pub(crate) fn append(&self, parts: &[&[u8]]) -> Result<u64> {
+    pub(crate) fn append(&self, parts: &[&[u8]], how: Compression) -> Result<u64> {
         self.may_settle()?;
-        let appended = self.append_record(Content::Single(parts))?;
+        let appended = self.append_as(Content::Single(parts), how)?;
         self.settle(&appended)?;
         Ok(appended.seqs.start)
     }
 
     /// Appends a batch and waits as long as the strategy says.
-    pub(crate) fn append_batch(&self, entries: &[&[u8]]) -> Result<Range<u64>> {
+    pub(crate) fn append_batch(&self, entries: &[&[u8]], how: Compression) -> Result<Range<u64>> {
         self.may_settle()?;
-        let appended = self.append_entries(entries)?;
+        let appended = self.append_entries(entries, how)?;
         if !appended.seqs.is_empty() {
             self.settle(&appended)?;
         }
@@ -52,16 +52,26 @@ impl Log {
     }
 
     /// Gives an entry its seq id; the ticket tells when it is durable.
-    pub(crate) fn submit(self: &Arc<Self>, parts: &[&[u8]], wait: bool) -> Result<Ticket> {
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        parts: &[&[u8]],
+        how: Compression,
+        wait: bool,
+    ) -> Result<Ticket> {
         self.admit(wait)?;
-        let appended = self.append_record(Content::Single(parts))?;
+        let appended = self.append_as(Content::Single(parts), how)?;
         self.ticket(appended)
     }
 
     /// As [`submit`](Self::submit), for a batch.
-    pub(crate) fn submit_batch(self: &Arc<Self>, entries: &[&[u8]], wait: bool) -> Result<Ticket> {
+    pub(crate) fn submit_batch(
+        self: &Arc<Self>,
+        entries: &[&[u8]],
+        how: Compression,
+        wait: bool,
+    ) -> Result<Ticket> {
         self.admit(wait)?;
-        let appended = self.append_entries(entries)?;
+        let appended = self.append_entries(entries, how)?;
         self.ticket(appended)
     }
 
@@ -136,8 +146,17 @@ impl Log {
         }
     }
 
+    /// One record, whole or not at all; smaller where it can be, if that is wanted.
+    #[inline]
+    fn append_as(&self, content: Content<'_>, how: Compression) -> Result<Appended> {
+        match how.codec() {
+            None => self.append_record(content),
+            Some((codec, level)) => self.append_smaller(content, codec, level),
+        }
+    }
+
     /// One record, whole or not at all.
-    fn append_record(&self, content: Content<'_>) -> Result<Appended> {
+    pub(super) fn append_record(&self, content: Content<'_>) -> Result<Appended> {
         let measure = content.measure();
         self.check_size(measure.1)?;
         // Before any lock: this may be a callback that tells of the failure, from under one.
@@ -229,27 +248,23 @@ impl Log {
         }
     }
 
-    fn append_entries(&self, entries: &[&[u8]]) -> Result<Appended> {
+    fn append_entries(&self, entries: &[&[u8]], how: Compression) -> Result<Appended> {
         match entries {
             [] => {
                 self.check()?;
                 let next = self.watermark.appended();
                 Ok(Appended { seqs: next..next, era: self.watermark.era(), came: Came::Buffered })
             }
-            [entry] => self.append_record(Content::Single(&[entry])),
+            [entry] => self.append_as(Content::Single(&[entry]), how),
             _ => {
                 Counters::add(&self.counters.batches, 1);
                 match self.settings.batch_format {
-                    BatchFormat::Packed => self.append_packed(entries),
+                    // Each offset has 32 bits; `max_record_size` is below that, and covers the whole body.
+                    BatchFormat::Packed => self.append_as(Content::Packed(entries), how),
                     BatchFormat::Separate => self.append_separate(entries),
                 }
             }
         }
-    }
-
-    fn append_packed(&self, entries: &[&[u8]]) -> Result<Appended> {
-        // Each offset has 32 bits; `max_record_size` is below that, and covers the whole body.
-        self.append_record(Content::Packed(entries))
     }
 
     /// One record each, with seq ids that follow each other: nobody else appends in between.

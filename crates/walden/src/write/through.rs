@@ -165,11 +165,11 @@ fn write_record(
     content: Content<'_>,
     slot: Slot,
 ) -> std::io::Result<()> {
-    if let Content::Single(payload) = content
-        && slot.len >= LARGE
+    if slot.len >= LARGE
+        && let Some((flags, payload)) = in_parts(&content)
         && payload.len() <= MOST_PARTS
     {
-        let (header, footer) = record::frame(slot.seq, payload);
+        let (header, footer) = record::frame(flags, slot.seq, payload);
         let mut parts = [IoSlice::new(&[]); MOST_PARTS + 2];
         let whole = [&header[..]].into_iter().chain(payload.iter().copied()).chain([&footer[..]]);
         for (part, bytes) in parts.iter_mut().zip(whole) {
@@ -183,4 +183,15 @@ fn write_record(
     }
     content.encode(scratch, slot.seq);
     write_full(file, scratch, slot.offset)
+}
+
+/// A payload that lies somewhere as it is to be stored, and the flags of its record.
+fn in_parts<'a>(content: &Content<'a>) -> Option<(u64, &'a [&'a [u8]])> {
+    match *content {
+        Content::Single(parts) => Some((0, parts)),
+        Content::Compressed(payload) => {
+            Some((payload.flags, std::slice::from_ref(&payload.stored)))
+        }
+        Content::Packed(_) | Content::Stored(_) => None,
+    }
 }

@@ -1,11 +1,14 @@
-//! Flags that this version does not know, batches that lie, codecs that are not compiled in.
+//! Flags that this version does not know, batches that lie, payloads that no codec wrote.
 
-use walden::ErrorKind;
-use walden_sim::SimDisk;
+use std::sync::Arc;
+
+use walden::offline::{self, Choice, Severity, Target};
+use walden::{Entries, ErrorKind, LogReader, Wal};
+use walden_sim::{SimClock, SimDisk};
 
 use crate::logs::{
-    Made, below, closed, damage_at, drain, go, goes_on, killed, open, reader, refused, wal, whole,
-    with,
+    DIR, Made, below, closed, damage_at, drain, go, goes_on, killed, open, reader, refused, wal,
+    whole, with,
 };
 use crate::record::{self, places, with_size};
 
@@ -156,20 +159,101 @@ fn a_batch_without_a_manifest() {
     }
 }
 
-/// Compressed records are sound: the log opens, and each says which feature it wants.
+/// Records with a right checksum that no codec could have written: the log opens, since no codec is needed for
+/// that; who reads such a record is told of damage, or which feature it takes to know.
 #[test]
 fn compressed_records() {
     let (made, _) = killed();
     let next = made.entries.len() as u64 + 1;
-    for (codec, feature) in [(1_u64, "snappy"), (2, "zstd"), (3, "lz4")] {
+    for (codec, feature, is_there) in [
+        (1_u64, "snappy", cfg!(feature = "snappy")),
+        (2, "zstd", cfg!(feature = "zstd")),
+        (3, "lz4", cfg!(feature = "lz4")),
+    ] {
         let record = with_size(next, codec << 56 | 4, b"abcd");
-        let (disk, _) = with_record(&made, 3, &record);
+        let (disk, end) = with_record(&made, 3, &record);
         let log = open(&disk).unwrap();
+        assert!(log.recovery().cut.is_none(), "it is not torn");
         assert_eq!(log.next_seq(), next + 1);
+        assert_eq!(log.append(b"goes on").unwrap(), next + 1);
         let (found, error) = drain(log.range(..).unwrap());
         assert!(found == made.entries);
         let error = error.unwrap();
+        if is_there {
+            damage_at(Some(&error), &wal(3), end, next);
+            continue;
+        }
         assert_eq!((error.kind(), error.seq()), (ErrorKind::Unsupported, Some(next)), "{error}");
         assert!(error.what_to_do().unwrap().contains(feature), "{error}");
     }
+}
+
+/// In the middle of a sealed segment: who reads there is told, and goes on by an explicit seek; `verify` finds it;
+/// what stands before and behind is saved. Without the codec nothing is said to be damaged.
+#[test]
+fn compressed_in_a_sealed_segment() {
+    let made = closed();
+    let bytes = made.disk.read_file(wal(1)).unwrap();
+    let single = |place: &record::Place| place.next == place.seq + 1;
+    let place = places(&bytes).into_iter().skip(1).find(single).unwrap();
+    let len = place.end - place.at - record::OVERHEAD;
+    let payload = &bytes[place.at + 20..place.footer()];
+    for (codec, is_there) in
+        [(1_u64, cfg!(feature = "snappy")), (2, cfg!(feature = "zstd")), (3, cfg!(feature = "lz4"))]
+    {
+        let lie = with_size(place.seq, codec << 56 | len as u64, payload);
+        let bytes = [&bytes[..place.at], &lie, &bytes[place.end..]].concat();
+        let disk = with(&made.disk, &wal(1), &bytes);
+        for log in [Reading::Writer(open(&disk).unwrap()), Reading::Alone(reader(&disk).unwrap())] {
+            let (found, error) = drain(log.starting_at(1));
+            assert!(found == below(&made.entries, place.seq));
+            let error = error.unwrap();
+            if is_there {
+                damage_at(Some(&error), &wal(1), place.at, place.seq);
+            } else {
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            }
+            let (found, error) = drain(log.starting_at(place.next));
+            assert!(error.is_none() && found == behind(&made, place.next), "{error:?}");
+        }
+        let clock = SimClock::new(5);
+        let log = Target::new(DIR, "segment", Arc::new(disk.clone()), Arc::new(clock));
+        let verified = offline::verify(&log, &mut |_| {}).unwrap();
+        let findings: Vec<_> = verified.findings.iter().filter(|f| f.path == wal(1)).collect();
+        let [finding] = findings[..] else { panic!("{verified:?}") };
+        assert_eq!(finding.offset, Some(place.at as u64), "{finding:?}");
+        assert_eq!(verified.next_seq, made.entries.len() as u64 + 1);
+        if !is_there {
+            assert_eq!(finding.severity, Severity::Note, "{finding:?}");
+            continue;
+        }
+        assert_eq!(finding.severity, Severity::Damage, "{finding:?}");
+        assert_eq!(finding.lost, Some((place.seq, place.seq)), "{finding:?}");
+        let saved = offline::salvage(&log, "/saved", &mut |_| {}).unwrap();
+        let ends: Vec<_> = saved.runs.iter().map(|run| (run.first_seq, run.next_seq)).collect();
+        assert_eq!(ends, [(1, place.seq), (place.next, verified.next_seq)]);
+        assert_eq!((saved.gaps[0].first, saved.gaps[0].last), (place.seq, Some(place.seq)));
+        let lost = Choice::AcceptLoss(place.seq..=place.seq);
+        offline::repair_apply(&log, lost, &mut |_| {}).unwrap();
+        let error = open(&disk).unwrap().get(place.seq).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+    }
+}
+
+enum Reading {
+    Writer(Wal),
+    Alone(LogReader),
+}
+
+impl Reading {
+    fn starting_at(&self, seq: u64) -> Entries {
+        match self {
+            Self::Writer(log) => log.range(seq..).unwrap(),
+            Self::Alone(log) => log.range(seq..).unwrap(),
+        }
+    }
+}
+
+fn behind(made: &Made, seq: u64) -> &[(u64, Vec<u8>)] {
+    &made.entries[below(&made.entries, seq).len()..]
 }

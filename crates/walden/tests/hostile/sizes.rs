@@ -8,8 +8,8 @@ use walden_sim::{Rng, SimDisk};
 
 use crate::child;
 use crate::logs::{
-    Made, below, closed, damage_at, drain, go, goes_on, holds, killed, manifest, open, reader,
-    refused, wal, whole, with,
+    Made, below, closed, config, damage_at, drain, go, goes_on, holds, killed, manifest, open,
+    open_as, reader, refused, wal, whole, with,
 };
 use crate::record::{Place, places, with_size};
 
@@ -205,6 +205,46 @@ fn counts_that_nobody_has_proved() {
     let log = open(&disk).unwrap();
     assert_eq!(log.get(next).unwrap().unwrap().payload, &b"goes on"[..]);
     assert_eq!(reader(&disk).unwrap().next_seq(), next + 1);
+}
+
+/// A compressed record says how long it is otherwise, and few bytes can stand for many: no memory may follow from
+/// what is merely said.
+#[test]
+fn lengths_that_nobody_has_proved() {
+    if child::argument().is_none() {
+        return limited("sizes::lengths_that_nobody_has_proved");
+    }
+    // Zstandard: as many empty blocks as it takes for the length to be possible.
+    let blocks = [&[0, 0, 0][..]].into_iter().cycle().take(50_000).flatten().copied();
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+    let zstd: Vec<u8> = frame.into_iter().chain(blocks).chain([1, 0, 0]).collect();
+    for (codec, body, is_there) in [
+        (1_u64, vec![0xff, 0xff, 0xff, 0xff, 0x0f, 0, 1, 2], cfg!(feature = "snappy")),
+        (2, zstd, cfg!(feature = "zstd")),
+        (3, vec![0xff, 0xff, 0xff, 0xff, 0, 1, 2], cfg!(feature = "lz4")),
+    ] {
+        for flags in [0_u64, 1 << 59] {
+            let (made, _) = killed();
+            let mut bytes = made.disk.read_file(wal(3)).unwrap();
+            bytes.truncate(places(&bytes).last().unwrap().end);
+            let (end, next) = (bytes.len(), made.entries.len() as u64 + 1);
+            let count: &[u8] = if flags == 0 { &[] } else { &[0, 0, 0, 1] };
+            let body = [count, &body].concat();
+            bytes.extend(with_size(next, codec << 56 | flags | body.len() as u64, &body));
+            let disk = with(&made.disk, &wal(3), &bytes);
+            let huge = config().max_record_size(u64::from(u32::MAX));
+            let log = open_as(&disk, huge).unwrap();
+            assert_eq!(log.append(b"goes on").unwrap(), next + 1);
+            let error = log.get(next).unwrap_err();
+            match (is_there, codec) {
+                (false, _) => assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}"),
+                // Possible as far as can be told, and more than there is memory for: asked for, and not had.
+                (true, 2) if error.kind() == ErrorKind::TooLarge => {}
+                (true, _) => damage_at(Some(&error), &wal(3), end, next),
+            }
+            assert_eq!(log.get(next + 1).unwrap().unwrap().payload, &b"goes on"[..]);
+        }
+    }
 }
 
 const BLOCK: usize = 4096;

@@ -9,6 +9,7 @@
 //! one it is torn. Where nothing says how far the log was durable, the last segment is in doubt, and an
 //! invalid record in it is damage if one that may be sound stands behind it: as opening has it.
 
+mod content;
 mod segment;
 mod walk;
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::content::Unseen;
 use crate::error::{Error, Result};
 use crate::manifest::Place;
 use crate::recover::scan::Candidate;
@@ -50,6 +51,10 @@ pub(in super::super) struct Piece {
     pub(in super::super) wrong_footers: Vec<(u64, u64)>,
     /// The seq id that was expected behind its last record.
     pub(in super::super) next_seq: u64,
+    /// Compressed records.
+    pub(in super::super) compressed: u64,
+    /// Those that could not be looked into.
+    pub(in super::super) unseen: Option<Unseen>,
 }
 
 impl Piece {

@@ -2,12 +2,13 @@
 
 mod finish;
 
+use super::content::Contents;
 use super::segment::{Borders, IndexState, Piece, Resume, Run, index_of};
 use super::{Kind, Known, Spot, Survey, zone};
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::offline::{Progress, Target};
-use crate::record::Fault;
+use crate::record::{Fault, Unreadable};
 use crate::recover::scan::{Candidate, later_record};
 use crate::recover::{Folder, LockNote};
 use crate::segment::index::EVERY;
@@ -34,6 +35,7 @@ pub(super) struct Walk<'a> {
     ended: bool,
     done: u64,
     total: u64,
+    contents: Contents,
 }
 
 impl<'a> Walk<'a> {
@@ -62,7 +64,9 @@ impl<'a> Walk<'a> {
             bytes: 0,
             flagged: false,
         };
-        Self { target, out, log_id, expected: None, pending: None, ended: false, done: 0, total: 0 }
+        let contents = Contents::new();
+        let (expected, pending) = (None, None);
+        Self { target, out, log_id, expected, pending, ended: false, done: 0, total: 0, contents }
     }
 
     pub(super) fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<Survey> {
@@ -194,6 +198,8 @@ impl<'a> Walk<'a> {
             index: IndexState::Missing,
             times: None,
             wrong_footers: Vec::new(),
+            compressed: 0,
+            unseen: None,
             next_seq: self.expected.unwrap_or(self.out.first_seq),
             from,
         }
@@ -241,6 +247,12 @@ impl<'a> Walk<'a> {
                 Step::Record(record) if record.footer_ok || trusted => {
                     let (seq, next, len) = (record.seq(), record.next_seq(), record.len());
                     self.out.flagged |= record.header.size != record.header.payload_len();
+                    if self.contents.are_malformed(&record, (at, self.expected), piece) {
+                        let behind = Resume { offset: at + len, seq: next, proved };
+                        self.damage(piece, at, Unreadable::Malformed.to_string(), Some(behind))?;
+                        at += len;
+                        continue;
+                    }
                     if !record.footer_ok {
                         piece.wrong_footers.push((at, seq));
                     }
