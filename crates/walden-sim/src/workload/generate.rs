@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use walden::SyncStrategy;
+use walden::{Compression, SyncStrategy};
 
 use super::op::{Crash, Op, Opening, Setup, Step};
 use crate::{Action, EIO, ENOSPC, Fault, OpKind, Rng, SectorTear};
@@ -35,15 +35,24 @@ struct Flavour {
 }
 
 fn setup(rng: &mut Rng, seed: u64) -> Setup {
-    Setup {
+    let setup = Setup {
         seed,
         strategy: strategy(rng),
         segment_size: pick(rng, &[100, 300, 1000, 4096]),
         buffer_size: pick(rng, &[64, 256, 4096]),
         separate: rng.chance(0.3),
+        compression: Compression::None,
         tear: pick(rng, &[SectorTear::Whole, SectorTear::Changed]),
         allocates: !rng.chance(0.15),
-    }
+    };
+    Setup { compression: compression(&setup), ..setup }
+}
+
+/// A third of the logs are compressed, where the codec is compiled in. By chance of its own, so that all else in
+/// the history of a seed is as it was before there was compression.
+fn compression(setup: &Setup) -> Compression {
+    let wanted = !setup.separate && Rng::new(!setup.seed).chance(0.33);
+    if wanted && Compression::Lz4.is_available() { Compression::Lz4 } else { Compression::None }
 }
 
 fn strategy(rng: &mut Rng) -> SyncStrategy {

@@ -25,6 +25,7 @@ mod apply;
 mod enumerated;
 mod generate;
 mod held;
+mod lz4;
 mod mirror;
 mod model;
 mod op;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use walden::SyncStrategy;
+use walden::{Compression, SyncStrategy};
 
 use crate::num::size;
 use crate::{Fault, Rng, SectorTear};
@@ -23,6 +23,8 @@ pub struct Setup {
     pub buffer_size: u64,
     /// Batches as separate records.
     pub separate: bool,
+    /// How what is appended is stored.
+    pub compression: Compression,
     /// What a power cut does to a sector.
     pub tear: SectorTear,
     /// Whether the filesystem can reserve space.
@@ -39,6 +41,7 @@ impl Setup {
             segment_size,
             buffer_size: 256,
             separate: false,
+            compression: Compression::None,
             tear: SectorTear::Whole,
             allocates: true,
         }

@@ -1,7 +1,9 @@
 //! Reads a log's files by itself, from the format's description alone: the library is not asked.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use super::lz4;
 use super::violation::{Checked, Rule, broken, hold};
 use crate::SimDisk;
 use crate::num::{index, size};
@@ -9,6 +11,8 @@ use crate::num::{index, size};
 const HEADER: usize = 20;
 const FOOTER: usize = 8;
 const PACKED: u64 = 1 << 59;
+const CODEC: u64 = 7 << 56;
+const LZ4: u64 = 3 << 56;
 const LEN: u64 = (1 << 48) - 1;
 
 /// All entries from `first` on, checked for checksum, footer and sequence across all segments.
@@ -35,7 +39,8 @@ pub(crate) fn entries(disk: &SimDisk, dir: &Path, first: u64) -> Checked<Vec<Vec
             if seq != *expected.get_or_insert(seq) {
                 return bad(at, "sequence");
             }
-            let payloads = if size_word & PACKED == 0 { Some(vec![body]) } else { packed(body) };
+            let Some(body) = plain(size_word, body) else { return bad(at, "compressed payload") };
+            let payloads = if size_word & PACKED == 0 { Some(vec![&*body]) } else { packed(&body) };
             let Some(payloads) = payloads else { return bad(at, "batch") };
             let kept = payloads.iter().zip(seq..).filter(|(_, seq)| *seq >= first);
             out.extend(kept.map(|(payload, _)| payload.to_vec()));
@@ -69,6 +74,19 @@ fn frame(record: &[u8]) -> Option<(u64, u64, usize)> {
     let (size_word, seq) = (be(record, 4, 8)?, be(record, 12, 8)?);
     let end = index(size_word & LEN).checked_add(HEADER + FOOTER)?;
     (end <= record.len()).then_some((size_word, seq, end))
+}
+
+/// A stored payload as it is without its codec; what is before a batch's ends is in clear.
+fn plain(size_word: u64, stored: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let clear = if size_word & PACKED == 0 { 0 } else { 4 };
+    match size_word & CODEC {
+        0 => Some(Cow::Borrowed(stored)),
+        LZ4 => {
+            let (count, rest) = stored.split_at_checked(clear)?;
+            Some(Cow::Owned([count, &lz4::decompress(rest)?].concat()))
+        }
+        _ => None,
+    }
 }
 
 fn packed(stored: &[u8]) -> Option<Vec<&[u8]>> {

@@ -101,13 +101,15 @@ impl Run {
     }
 
     pub(crate) fn config(&self) -> Config {
-        let Setup { segment_size, buffer_size, separate, .. } = self.setup;
+        let Setup { segment_size, buffer_size, separate, compression, .. } = self.setup;
         let format = if separate { BatchFormat::Separate } else { BatchFormat::Packed };
         Config::durable()
             .sync_strategy(self.strategy)
             .segment_size(segment_size)
             .buffer_size(buffer_size)
             .batch_format(format)
+            .compression(compression)
+            .compression_threshold(0)
             .maintenance(Maintenance::Manual)
     }
 
