@@ -39,30 +39,27 @@ impl Encoders {
 
 impl Log {
     /// One record, whole or not at all, compressed if that makes it smaller.
+    ///
+    /// Apart from the way of those that are not to be compressed, which is shorter for it.
+    #[cold]
     pub(super) fn append_smaller(
         &self,
         content: Content<'_>,
-        codec: Codec,
-        level: i32,
+        (codec, level): (Codec, i32),
     ) -> Result<Appended> {
         let len = content.measure().1;
         // What it holds is limited, not just what is stored: a reader takes memory for it.
         self.check_size(len)?;
-        if len - record::OVERHEAD < self.settings.compression_threshold {
-            return self.append_record(content);
-        }
         // A log that takes nothing any more needs no work.
         self.latch.check()?;
         let mut encoder = self.encoders.take();
         let smaller = match content {
+            _ if len - record::OVERHEAD < self.settings.compression_threshold => None,
             Content::Single(parts) => encoder.single(codec, level, parts),
             Content::Packed(entries) => encoder.batch(codec, level, entries),
             Content::Compressed(_) | Content::Stored(_) => None,
         };
-        let appended = match &smaller {
-            Some(smaller) => self.append_record(Content::Compressed(smaller)),
-            None => self.append_record(content),
-        };
+        let appended = self.append_record(smaller.as_ref().map_or(content, Content::Compressed));
         if let (Some(smaller), Ok(_)) = (smaller, &appended) {
             let stored = record::OVERHEAD + num::size(smaller.stored.len());
             Counters::add(&self.counters.compressed, 1);

@@ -149,13 +149,14 @@ impl Log {
     /// One record, whole or not at all; smaller where it can be, if that is wanted.
     #[inline]
     fn append_as(&self, content: Content<'_>, how: Compression) -> Result<Appended> {
-        match how.codec() {
-            None => self.append_record(content),
-            Some((codec, level)) => self.append_smaller(content, codec, level),
+        if let Some(codec) = how.codec() {
+            return self.append_smaller(content, codec);
         }
+        self.append_record(content)
     }
 
     /// One record, whole or not at all.
+    #[inline]
     pub(super) fn append_record(&self, content: Content<'_>) -> Result<Appended> {
         let measure = content.measure();
         self.check_size(measure.1)?;
