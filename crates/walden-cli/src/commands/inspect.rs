@@ -150,6 +150,7 @@ fn segment_json(segment: &SegmentReport) -> Value {
         "bytes": segment.bytes,
         "free": segment.free,
         "records": segment.records,
+        "compressed": segment.compressed,
         "first_seq": segment.first_seq,
         "last_seq": segment.last_seq,
         "sealed": segment.sealed,
@@ -188,6 +189,12 @@ fn whole_text(context: &Context, inspection: &Inspection) -> String {
     }
     if let Ok(Some(free)) = inspection.free_space {
         line("free on disk", size::bytes(free));
+    }
+    let segments = inspection.segments.as_deref().unwrap_or_default();
+    let compressed: u64 = segments.iter().map(|segment| segment.compressed).sum();
+    if compressed > 0 {
+        let all: u64 = segments.iter().map(|segment| segment.records).sum();
+        line("compressed", format!("{compressed} of {all} records"));
     }
     match &inspection.segments {
         Ok(segments) => lines.push(segments_text(context, segments)),
