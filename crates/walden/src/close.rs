@@ -48,6 +48,7 @@ fn close_cleanly(log: &Log) -> Result<()> {
         keeper.remove_if_there(&log.names.next(ready.ordinal))?;
     }
     result?;
+    log.cursors.persist()?;
     let active = log.open.lock().first().map(Arc::clone);
     let Some(active) = active else { return Ok(()) };
     active.segment.note_last_append(&*active.file);

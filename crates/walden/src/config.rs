@@ -179,16 +179,13 @@ impl Retention {
         self.max_age.is_none() && self.max_bytes.is_none() && self.max_segments.is_none()
     }
 
-    pub(crate) const fn age_limit(&self) -> Option<Duration> {
-        self.max_age
-    }
-
-    pub(crate) const fn byte_limit(&self) -> Option<u64> {
-        self.max_bytes
-    }
-
-    pub(crate) const fn segment_limit(&self) -> Option<u64> {
-        self.max_segments
+    /// Whether a limit says that the oldest of so many segments may go, with so many bytes, and so many microseconds
+    /// since the last entry of the oldest was appended.
+    pub(crate) fn is_passed(&self, segments: u64, bytes: u64, age: u64) -> bool {
+        let too_many = self.max_segments.is_some_and(|most| segments > most);
+        let too_large = self.max_bytes.is_some_and(|most| bytes > most);
+        let too_old = self.max_age.is_some_and(|most| u128::from(age) > most.as_micros());
+        too_many || too_large || too_old
     }
 }
 
@@ -220,6 +217,7 @@ pub struct Config {
     recovery_mode: RecoveryMode,
     maintenance: Maintenance,
     retention: Retention,
+    cursor_cap: Retention,
     quarantine_limit: u64,
     engine: Engine,
     compression: Compression,
@@ -243,6 +241,7 @@ impl Default for Config {
             recovery_mode: RecoveryMode::TruncateTail,
             maintenance: Maintenance::Thread,
             retention: Retention::keep_all(),
+            cursor_cap: Retention::keep_all(),
             quarantine_limit: 256 * MIB,
             engine: Engine::Os,
             compression: Compression::None,
@@ -381,6 +380,17 @@ impl Config {
         self
     }
 
+    /// How much cursors may keep retention from removing. A segment that retention would remove and that a cursor
+    /// needs goes all the same once these limits too say so, and the cursor has expired: its owner gets `Expired`,
+    /// [`Stats::cursors_expired`](crate::Stats::cursors_expired) counts it.
+    ///
+    /// Without one, the default, a cursor that is left behind keeps the log growing: a full disk is an error that
+    /// loses nothing, while entries that a consumer never saw are gone for good.
+    pub fn cursor_cap(mut self, cap: Retention) -> Self {
+        self.cursor_cap = cap;
+        self
+    }
+
     /// Bytes that the quarantine folder may hold; the oldest go first, the newest is always kept whole.
     pub fn quarantine_limit(mut self, bytes: u64) -> Self {
         self.quarantine_limit = bytes;
@@ -402,6 +412,7 @@ pub(crate) struct Settings {
     pub(crate) recovery_mode: RecoveryMode,
     pub(crate) maintenance: Maintenance,
     pub(crate) retention: Retention,
+    pub(crate) cursor_cap: Retention,
     pub(crate) quarantine_limit: u64,
     pub(crate) compression: Compression,
     pub(crate) compression_threshold: u64,
@@ -452,6 +463,7 @@ impl Settings {
             recovery_mode: config.recovery_mode,
             maintenance: config.maintenance,
             retention: config.retention,
+            cursor_cap: config.cursor_cap,
             quarantine_limit: config.quarantine_limit,
             compression: config.compression,
             compression_threshold: config.compression_threshold,

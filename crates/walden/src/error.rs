@@ -24,7 +24,7 @@ pub enum ErrorKind {
     Poisoned,
     /// The log was closed.
     Closed,
-    /// Another process, or another handle in this one, has the log open for writing.
+    /// Another process, or another handle in this one, has the log open for writing; or a cursor has an owner.
     Locked,
     /// Bytes that were durable are not what was written: the log is damaged.
     Corrupt,
@@ -32,7 +32,7 @@ pub enum ErrorKind {
     TornTail,
     /// Written by a newer version, or with a feature that is not compiled in.
     Unsupported,
-    /// A position above the next seq id.
+    /// A position above the next seq id; a cursor's, above what is durable.
     BeyondEnd,
     /// A position below the first seq id: truncated or expired by retention.
     Removed,
@@ -40,6 +40,8 @@ pub enum ErrorKind {
     OutOfRange,
     /// The entries at this position were cut by `truncate_back` or `reset`; [`Error::seq`] says from where.
     Truncated,
+    /// Retention went past a cursor that held back more than its cap.
+    Expired,
     /// The entries at this position were given up by `walden repair --accept-loss`.
     Lost,
     /// A record, batch or metadata larger than its limit; nothing was written.
@@ -308,9 +310,11 @@ impl From<Error> for io::Error {
             | ErrorKind::TooLarge
             | ErrorKind::OutOfRange
             | ErrorKind::Diverged => io::ErrorKind::InvalidInput,
-            ErrorKind::NotFound | ErrorKind::Removed | ErrorKind::Truncated | ErrorKind::Lost => {
-                io::ErrorKind::NotFound
-            }
+            ErrorKind::NotFound
+            | ErrorKind::Removed
+            | ErrorKind::Expired
+            | ErrorKind::Truncated
+            | ErrorKind::Lost => io::ErrorKind::NotFound,
             ErrorKind::BeyondEnd | ErrorKind::Gap => io::ErrorKind::UnexpectedEof,
             ErrorKind::Locked | ErrorKind::Busy => io::ErrorKind::WouldBlock,
             ErrorKind::Io => error.io_kind().unwrap_or(io::ErrorKind::Other),

@@ -3,6 +3,7 @@
 //! There is one, behind the maintenance lock: sealing, cuts, retention, metadata and closing each hold it
 //! from first step to last, and each generation is derived from the last synced one.
 
+use crate::cursors::Cursors;
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, ManifestFile};
 use crate::segment::Names;
@@ -18,6 +19,8 @@ pub(crate) struct Keeper {
     pub(crate) file: Arc<ManifestFile>,
     /// The last synced generation.
     pub(crate) manifest: Manifest,
+    /// They stand in the manifest's epochs, and follow them.
+    pub(crate) cursors: Arc<Cursors>,
 }
 
 /// A segment that is to be sealed, or kept by a cut.
@@ -38,8 +41,10 @@ impl Keeper {
     /// `TooLarge` with nothing changed; else the log has failed.
     pub(crate) fn commit(&mut self, mut next: Manifest) -> Result<()> {
         next.generation = self.manifest.generation + 1;
+        self.cursors.before_change(&self.manifest.epochs, &next.epochs)?;
         self.file.write(&next)?;
-        self.manifest = next;
+        let before = std::mem::replace(&mut self.manifest, next);
+        self.cursors.after_change(&before.epochs, &self.manifest.epochs);
         Ok(())
     }
 

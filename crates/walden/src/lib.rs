@@ -87,6 +87,9 @@
 //! Smaller on the disk, with the feature `lz4`, `snappy` or `zstd`: [`Config::compression`] for a log,
 //! [`Wal::with_compression`] for some of what is appended; a batch is compressed as a whole.
 //!
+//! Remembering how far a consumer has come, over crashes, with retention that keeps what it has not seen:
+//! [`Wal::cursor`].
+//!
 //! From another process, or another handle, without a lock and without disturbing anybody: [`LogReader`].
 //!
 //! # When something fails
@@ -112,6 +115,7 @@
 //! | `manifest`, `keeper` | the one truth about which segments live, and the one who changes it |
 //! | `recover` | opening: facts, verdict, repair |
 //! | `trim` | cuts at both ends, retention |
+//! | `cursors` | named positions that outlive the process, and hold retention back |
 //! | `read` | readers, ranges, followers, the read-only log |
 //! | `frames`, `replicate` | stored bytes and their history, from one log to another |
 //! | `maintain` | what is done besides appending |
@@ -126,6 +130,7 @@
 
 mod close;
 mod config;
+mod cursors;
 mod entry;
 mod error;
 mod frames;
@@ -153,6 +158,7 @@ mod write;
 pub use config::{
     BatchFormat, Compression, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy,
 };
+pub use cursors::{Cursor, CursorInfo, Start};
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
 pub use frames::Frames;

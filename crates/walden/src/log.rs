@@ -1,6 +1,7 @@
 //! The live log: everything that its handles, its threads and its readers share.
 
 use crate::config::Settings;
+use crate::cursors::Cursors;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::Keeper;
 use crate::maintain::Signal;
@@ -36,6 +37,7 @@ pub(crate) struct Log {
     pub(crate) files: Arc<FileCache>,
     pub(crate) watermark: Arc<Watermark>,
     pub(crate) manifest: Arc<ManifestFile>,
+    pub(crate) cursors: Arc<Cursors>,
     pub(crate) counters: Counters,
     pub(crate) signal: Signal,
     snapshot: Mutex<Arc<Snapshot>>,
@@ -133,6 +135,7 @@ impl Log {
             lock: Mutex::new(Some(lock)),
             opened_at: times(&*keeper.clock),
             clock: Arc::clone(&keeper.clock),
+            cursors: Arc::clone(&keeper.cursors),
             keeper: Mutex::new(keeper),
             manifest,
             settings,
@@ -232,6 +235,7 @@ impl Log {
         stats.mapped = self.open.lock().last().is_some_and(|open| open.file.is_mapped());
         stats.waiters = crate::num::size(self.watermark.waiters());
         stats.bytes_in_flight = self.in_flight();
+        (stats.cursors, stats.cursors_unreadable) = self.cursors.count();
         stats.poisoned = self.latch.cause().is_some();
         stats.last_upkeep_failure = self.signal.last_failure().map(|error| error.to_string());
         stats

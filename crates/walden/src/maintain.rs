@@ -335,6 +335,7 @@ impl Log {
     fn until_due(&self) -> Option<Duration> {
         let periodic = self.signal.dirty.load(Ordering::Acquire)
             || self.manifest.mark_lags()
+            || self.cursors.is_dirty()
             || !self.settings.retention.keeps_all();
         if !periodic || self.latch.cause().is_some() {
             return None;
@@ -430,11 +431,13 @@ impl Log {
             let keeper = self.keeper();
             self.noted(keeper.file.sync())?;
         }
-        if !self.settings.retention.keeps_all() {
-            self.noted(self.retain(&self.settings.retention))?;
-        }
+        let persisted = self.noted(self.cursors.persist());
+        let retained = match self.settings.retention.keeps_all() {
+            true => Ok(0),
+            false => self.noted(self.retain(&self.settings.retention)),
+        };
         self.rebuild_one_index();
-        synced
+        synced.and(persisted).and(retained.map(drop))
     }
 
     /// Seals what is complete, oldest first: as many as can be open, since under load there is always another.

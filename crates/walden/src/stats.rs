@@ -31,6 +31,10 @@ macro_rules! counters {
             pub segments: u64,
             /// Live segments that are not sealed yet.
             pub open_segments: u64,
+            /// Cursors.
+            pub cursors: u64,
+            /// Cursors that cannot be read: while there is one, retention removes nothing.
+            pub cursors_unreadable: u64,
             /// Threads, tasks and callbacks that wait for a record to be written or durable.
             pub waiters: u64,
             /// Bytes appended and not yet durable.
@@ -84,6 +88,8 @@ counters! {
     /// did not end it: it is tried again, and a file that could not be removed goes at the next opening. Appends that
     /// depend on it get the error themselves; of the rest only this tells.
     upkeep_failures,
+    /// Cursors that retention went past.
+    cursors_expired,
 }
 
 impl Counters {

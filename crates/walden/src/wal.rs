@@ -11,6 +11,7 @@ use std::path::Path;
 
 use crate::close;
 use crate::config::{Compression, Config, Retention, Settings};
+use crate::cursors::{Cursor, CursorInfo, Start};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::frames::Frames;
@@ -215,13 +216,14 @@ impl Wal {
         self.log().flush()
     }
 
-    /// Makes all that was appended before the call durable.
+    /// Makes all that was appended before the call durable, and what cursors committed.
     ///
     /// # Errors
     /// `OutOfSpace`, `Poisoned`, `Closed`.
     pub fn sync(&self) -> Result<()> {
         self.log().check()?;
-        self.log().sync()
+        self.log().sync()?;
+        self.log().cursors.persist()
     }
 
     /// Makes everything durable, cuts free space, and closes the log for all clones: they get `Closed` from
@@ -345,8 +347,47 @@ impl Wal {
         Follower::new(self.view(), from)
     }
 
+    /// The cursor with this name, which has one owner at a time. If there is none, it is made, at `start`, and durable
+    /// when this returns; else `start` doesn't matter. A log has at most 1,024.
+    ///
+    /// # Errors
+    /// `Locked` while another has it; `InvalidInput` for what is no [name](Cursor::check_name); `Removed` and `BeyondEnd` where `start` lies
+    /// outside what is durable; `Corrupt` where one is to be made and there is one that cannot be read: it may be
+    /// that; `TooLarge`; `OutOfSpace`; `Poisoned`; `Closed`.
+    pub fn cursor(&self, name: impl AsRef<str>, start: Start) -> Result<Cursor> {
+        self.log().cursor(name.as_ref(), start)
+    }
+
+    /// All cursors, by name; one that cannot be read comes last, without one.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn cursors(&self) -> Result<Vec<CursorInfo>> {
+        self.log().list_cursors()
+    }
+
+    /// Removes a cursor that nobody has: durable when this returns. False: there is none of this name.
+    ///
+    /// # Errors
+    /// `Locked` while somebody has it; else as [`Cursor::remove`].
+    pub fn remove_cursor(&self, name: impl AsRef<str>) -> Result<bool> {
+        self.log().remove_cursor(name.as_ref())
+    }
+
+    /// Gives up the cursors that cannot be read, and that keep retention from removing anything. Returns how many
+    /// those were.
+    ///
+    /// # Errors
+    /// Where the file could not be read at all, what kept it from being read; `Poisoned`; `Closed`.
+    pub fn remove_unreadable_cursors(&self) -> Result<u64> {
+        watermark::refuse_in_callback()?;
+        self.log().check()?;
+        self.log().cursors.remove_unreadable()
+    }
+
     /// Makes `first` the first seq id: what is before it is gone for readers at once, and its files go as
     /// soon as whole segments are dead. `next_seq()` empties the log; at or below `first_seq()` it is a no-op.
+    /// Cursors don't hold it back: one that it goes past gets `Removed`.
     ///
     /// # Errors
     /// `OutOfRange` above `next_seq()`; `Poisoned`; `Closed`.
@@ -372,11 +413,11 @@ impl Wal {
         self.log().reset(next)
     }
 
-    /// Removes, oldest first, the whole segments that `limits` allow to go; never the active one. Returns
-    /// how many went.
+    /// Removes, oldest first, the whole segments that `limits` allow to go; never the active one, and none that a
+    /// [cursor](Self::cursor) needs, but by [`Config::cursor_cap`]. Returns how many went.
     ///
     /// # Errors
-    /// `Poisoned`, `Closed`, `Io`.
+    /// `Corrupt` where there is a cursor that cannot be read, with nothing removed; `Poisoned`, `Closed`, `Io`.
     pub fn retain(&self, limits: &Retention) -> Result<u64> {
         self.log().retain(limits)
     }

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use engine::over;
 use walden::offline::{
-    Choice, Plan, Severity, Target, adopt, copy, inspect, repair_apply, repair_plan, salvage,
-    verify,
+    Choice, Plan, Severity, Target, adopt, copy, cursors, inspect, repair_apply, repair_plan,
+    salvage, verify,
 };
-use walden::{Config, Maintenance, Mode, Wal};
+use walden::{Config, ErrorKind, Maintenance, Mode, Start, Wal};
 
 const RECORD: u64 = 128;
 
@@ -520,6 +520,53 @@ fn carry_out(dir: &Path, plan: &Plan, rng: &mut walden_sim::Rng) -> bool {
         panic!("{command}: {error}\n{plan:#?}");
     }
     true
+}
+
+/// The tools know the cursors: shown, copied, damage in them found, and cut histories told.
+#[test]
+fn cursors_by_the_files_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, out) = (dir.path().join("log"), dir.path().join("out"));
+    make(&log);
+    assert_eq!(cursors(&target(&log)).unwrap(), []);
+    let wal = Wal::open(&log, config()).unwrap();
+    let (early, late) = (wal.cursor("early", Start::First), wal.cursor("late", Start::At(150)));
+    early.unwrap().commit(9).unwrap();
+    let late = late.unwrap();
+    wal.sync().unwrap();
+    late.commit(170).unwrap();
+    // Beside the writer: what is on disk.
+    let shown = |dir: &Path| -> Vec<(String, u64, Option<u64>, Option<ErrorKind>)> {
+        let all = cursors(&target(dir)).unwrap().into_iter();
+        all.map(|c| (c.name, c.position, c.keeps_from, c.problem)).collect()
+    };
+    let good = |name: &str, position| (name.to_owned(), position, Some(position), None);
+    assert_eq!(shown(&log), [good("early", 10), good("late", 150)]);
+    copy(&target(&log), &out, &mut |_| {}).unwrap();
+    assert_eq!(shown(&out), [good("early", 10), good("late", 150)]);
+    drop(late);
+    wal.truncate_back(99).unwrap();
+    wal.close().unwrap();
+    drop(wal);
+    let late = ("late".to_owned(), 171, Some(100), Some(ErrorKind::Truncated));
+    assert_eq!(shown(&log), [good("early", 10), late]);
+    let copied = Wal::open(&out, config()).unwrap();
+    assert_eq!(copied.cursor("late", Start::First).unwrap().position(), 150);
+    copied.close().unwrap();
+    assert!(!verify(&target(&out), &mut |_| {}).unwrap().is_damaged());
+
+    flip(&out.join("segment.cursors"), 20);
+    assert!(!verify(&target(&out), &mut |_| {}).unwrap().is_damaged(), "the other slot serves");
+    flip(&out.join("segment.cursors"), 4096 + 20);
+    let verification = verify(&target(&out), &mut |_| {}).unwrap();
+    let damage: Vec<_> =
+        verification.findings.iter().filter(|f| f.severity == Severity::Damage).collect();
+    assert_eq!(damage.len(), 1, "{damage:?}");
+    assert!(damage[0].next_command.contains("cursor remove") && damage[0].lost.is_none());
+    let inspection = inspect(&target(&out)).unwrap();
+    let reports = inspection.cursors.unwrap();
+    assert_eq!((&reports[0].name[..], &reports[1].name[..]), ("late", ""));
+    assert!(reports[1].what.is_some());
 }
 
 #[test]

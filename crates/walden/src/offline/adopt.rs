@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::survey::{Kind, Known, read_known, survey_known};
 use super::verify::finding;
 use super::{Progress, Target};
+use crate::cursors::Cursors;
 use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::manifest::ManifestFile;
@@ -69,6 +70,11 @@ pub fn adopt(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Adop
         clock: Arc::clone(&target.clock),
         names: target.names.clone(),
         file: Arc::new(file),
+        cursors: Arc::new(Cursors::load(
+            Arc::clone(&target.storage),
+            &target.names,
+            found.manifest.log_id,
+        )?),
         manifest: found.manifest,
     };
     let mut next = keeper.manifest.clone();

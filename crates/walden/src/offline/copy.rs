@@ -4,10 +4,12 @@
 //! to where its records end. That is at or behind the mark that the manifest had when copying began, so
 //! nothing that was durable then is missing, and all before the end is there. If the writer cut the log
 //! meanwhile, copying begins again. The copy keeps log id and epochs: it is the same history up to its
-//! end; opening it for writing begins an epoch of its own.
+//! end; opening it for writing begins an epoch of its own. Its cursors are those that there were when copying began:
+//! none is further than the copy.
 
 use std::path::{Path, PathBuf};
 
+use super::cursors;
 use super::output::{Sink, Written, empty_folder, finish_log, put_file};
 use super::rebuild::sync_dir;
 use super::survey::{Known, Survey, read_known, survey_known};
@@ -56,6 +58,9 @@ pub fn copy(
             Known::Unsound(error) | Known::Stranger(error) => return Err(error.clone()),
             Known::Found(_) | Known::Missing(_) => {}
         }
+        // First: what they stand at was durable then, and so is in the copy.
+        let consumers = before.manifest().map(|manifest| cursors::bytes(target, manifest.log_id));
+        let consumers = consumers.transpose()?.unwrap_or_default();
         let copied = copy_files(target, &made, before.manifest(), progress);
         let (after, _) = read_known(target)?;
         let vanished = copied
@@ -76,6 +81,7 @@ pub fn copy(
             clear(&made)?;
             return Err(error);
         }
+        put_cursors(&made, &consumers)?;
         return finish(&made, &survey, retries);
     }
     Err(Error::new(ErrorKind::Busy, "the log was cut again and again while it was copied"))
@@ -98,6 +104,17 @@ fn copy_files(
         done += sink.finish()?;
     }
     Ok(())
+}
+
+/// Writes the cursors as they were; their name is synced with the others.
+fn put_cursors(made: &Target, bytes: &[u8]) -> Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let path = made.names.cursors();
+    let mut sink = Sink::create(made, &path)?;
+    sink.put(bytes)?;
+    sink.finish().map(drop)
 }
 
 /// Whether something was cut, in front or behind, so that the files may not fit together.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Target;
+use super::cursors::{CursorReport, cursors};
 use super::survey::{IndexState, Known, Piece, Survey, process_lives, read_known, survey, zone};
 use super::verify::{Finding, finding, problem};
 use crate::error::Result;
@@ -168,6 +169,8 @@ pub struct Inspection {
     pub next_seq: Option<u64>,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
+    /// The cursors, or why they could not be read.
+    pub cursors: std::result::Result<Vec<CursorReport>, String>,
     /// Files in quarantine, with their lengths.
     pub quarantine: std::result::Result<Vec<(PathBuf, u64)>, String>,
     /// What a crash left behind: the next opening removes it.
@@ -213,6 +216,7 @@ pub fn inspect(target: &Target) -> Result<Inspection> {
         findings,
         leftovers: survey.as_ref().map_or_else(|_| Vec::new(), |s| leftovers(target, s)),
         segments: survey.map(|survey| survey.pieces.iter().map(segment_report).collect()),
+        cursors: cursors(target).map_err(|error| error.to_string()),
         quarantine: quarantine(target),
         free_space: target.storage.free_space(target.dir()).map_err(|error| error.to_string()),
     })

@@ -1,6 +1,7 @@
 //! The format's constants as a table. The golden file that it is compared with is the format's guard: if it
 //! differs, that is a change of the format.
 
+use crate::cursors::slot;
 use crate::manifest::{
     BLOCK_LEN, FILE_LEN, MAGIC, MARK_LEN, MARK_MAGIC, MAX_EPOCHS, MAX_LOSSES, MAX_META, VERSION,
 };
@@ -44,6 +45,7 @@ pub fn layout() -> String {
     manifest(&mut table);
     mark(&mut table);
     index_file(&mut table);
+    cursors(&mut table);
     table.0
 }
 
@@ -163,6 +165,32 @@ fn index_file(table: &mut Table) {
         &[
             (8, &format!("offset of the record that holds first + {} * i", index::EVERY)),
             (8, "append time, microseconds since 1970"),
+        ],
+    );
+}
+
+fn cursors(table: &mut Table) {
+    let (len, block, magic) = (slot::SLOT_LEN, slot::BLOCK, slot::MAGIC.escape_ascii());
+    table.line("");
+    table.line(&format!(
+        "cursors: {} bytes for each, at most {}",
+        slot::PAIR_LEN,
+        slot::MAX_CURSORS
+    ));
+    table.line(&format!("  two slots, the first {len} bytes of a block of {block} each"));
+    table.fields(
+        &format!("cursor slot (little-endian), version {}", slot::VERSION),
+        &[
+            (slot::MAGIC.len(), &format!("magic {magic}")),
+            (4, "CRC32C of all that follows, up to the name's end"),
+            (4, "version"),
+            (16, "log id"),
+            (8, "counter"),
+            (4, "flags: 0 free, 1 in use, 3 expired"),
+            (16, "epoch of the entry before the position; 0 where there was none"),
+            (8, "position: the seq id that comes next"),
+            (4, "length of the name"),
+            (slot::MAX_NAME, "name"),
         ],
     );
 }

@@ -6,7 +6,8 @@
 //!
 //! [`verify`] reads everything and says what is wrong. [`repair_plan`] says what can be done about it,
 //! and [`repair_apply`] does one of the things that the plan names. [`salvage`] saves what is sound
-//! into other logs, [`copy`] makes a consistent copy, [`inspect`] shows what a log consists of.
+//! into other logs, [`copy`] makes a consistent copy, [`inspect`] shows what a log consists of, [`cursors`](cursors()) how
+//! far its consumers have come.
 //!
 //! ```
 //! # fn main() -> walden::Result<()> {
@@ -26,6 +27,7 @@
 
 mod adopt;
 mod copy;
+mod cursors;
 mod doubled;
 mod inspect;
 mod layout;
@@ -41,6 +43,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::adopt::{Adopted, adopt};
 pub use self::copy::{Copied, copy};
+pub use self::cursors::{CursorReport, cursors};
 pub use self::inspect::{
     EpochInfo, IndexInfo, Inspection, LockInfo, ManifestInfo, MarkInfo, PlaceInfo, SegmentReport,
     inspect,

@@ -26,6 +26,7 @@ use super::rebuild::{rebuild, sync_dir};
 use super::survey::{IndexState, Kind, Known, Piece, Spot, Survey, read_known, survey_known};
 use super::{Progress, Target};
 use crate::config::{Config, Settings};
+use crate::cursors::Cursors;
 use crate::error::{Error, ErrorKind, Result, shell_word};
 use crate::keeper::Keeper;
 use crate::manifest::{Manifest, ManifestFile, Place};
@@ -171,6 +172,11 @@ fn keeper(target: &Target) -> Result<Keeper> {
         clock: Arc::clone(&target.clock),
         names: target.names.clone(),
         file: Arc::new(file),
+        cursors: Arc::new(Cursors::load(
+            Arc::clone(&target.storage),
+            &target.names,
+            found.manifest.log_id,
+        )?),
         manifest: found.manifest,
     })
 }

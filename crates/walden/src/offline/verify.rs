@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::cursors::of_manifest;
 use super::survey::{IndexState, Kind, Known, Spot, Survey, survey};
 use super::{Progress, Target};
 use crate::error::Result;
@@ -112,6 +113,7 @@ pub fn verify(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Ver
     manifest_findings(target, &survey, &mut findings);
     findings.extend(survey.spots.iter().map(|spot| finding(target, spot)));
     piece_findings(target, &survey, &mut findings);
+    cursor_findings(target, &survey, &mut findings);
     Ok(Verification {
         segments: crate::num::size(survey.pieces.len()),
         bytes: survey.bytes,
@@ -202,6 +204,30 @@ pub(super) fn problem(error: &crate::Error) -> String {
     let text = text.strip_prefix(&place).unwrap_or(&text);
     let advice = error.what_to_do().map(|advice| format!("; {advice}")).unwrap_or_default();
     text.strip_suffix(&advice).unwrap_or(text).to_owned()
+}
+
+/// Cursors that cannot be read. Nobody's entries are lost by that: retention removes nothing meanwhile.
+fn cursor_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>) {
+    let Known::Found(found) = &survey.known else { return };
+    let damage = |what: String, next_command: String| Finding {
+        severity: Severity::Damage,
+        path: target.names.cursors(),
+        offset: None,
+        len: 0,
+        what,
+        lost: None,
+        expected_seq: None,
+        behind_in_file: 0,
+        behind_in_log: 0,
+        next_command,
+    };
+    match of_manifest(target, &found.manifest) {
+        Ok(reports) => findings.extend(reports.into_iter().filter_map(|report| {
+            let next = format!("{} --unreadable", target.command("cursor remove"));
+            Some(damage(report.what?, next))
+        })),
+        Err(error) => findings.push(damage(problem(&error), String::new())),
+    }
 }
 
 fn piece_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>) {

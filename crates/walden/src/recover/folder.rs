@@ -41,7 +41,7 @@ impl Folder {
                 Name::Manifest => folder.manifest = true,
                 Name::ManifestNew => folder.manifest_new = true,
                 Name::Quarantine => folder.quarantine = true,
-                Name::Lock => {}
+                Name::Lock | Name::Cursors => {}
             }
         }
         folder.segments.sort_unstable();

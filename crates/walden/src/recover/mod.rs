@@ -25,6 +25,7 @@ pub use self::report::{CutTail, Origin, Recovery};
 use self::scan::{Candidate, Scan};
 pub(crate) use self::tail::{active_after_cut, cut_tail};
 use crate::config::{RecoveryMode, Settings};
+use crate::cursors::Cursors;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::Keeper;
 use crate::manifest::{Found, ManifestFile};
@@ -96,8 +97,17 @@ fn try_open(
     let origin = ensure_manifest(&*storage, &*clock, &names, &lock.note, strict)?;
     let (file, found) = ManifestFile::open(&*storage, &names)?;
     check_identity(&names, &found, &lock.note)?;
-    let keeper =
-        Keeper { storage, clock, names, file: Arc::new(file), manifest: found.manifest.clone() };
+    let cursors = Cursors::load(Arc::clone(&storage), &names, found.manifest.log_id)?;
+    let mut notes = settings.notes.clone();
+    notes.extend(cursors.unreadable().map(|error| error.to_string()));
+    let keeper = Keeper {
+        storage,
+        clock,
+        names,
+        file: Arc::new(file),
+        manifest: found.manifest.clone(),
+        cursors: Arc::new(cursors),
+    };
     let mut opening = Opening {
         keeper,
         lock,
@@ -107,7 +117,7 @@ fn try_open(
             took: std::time::Duration::ZERO,
             cut: None,
             finished_cut: false,
-            notes: settings.notes.clone(),
+            notes,
         },
         strict,
         quarantine_limit: settings.quarantine_limit,

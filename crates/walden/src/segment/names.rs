@@ -13,6 +13,7 @@ pub(crate) enum Name {
     ManifestNew,
     Lock,
     Quarantine,
+    Cursors,
 }
 
 /// A folder and a prefix: together they name a log.
@@ -64,6 +65,10 @@ impl Names {
         self.dir.join(format!("{}.quarantine", self.prefix))
     }
 
+    pub(crate) fn cursors(&self) -> PathBuf {
+        self.dir.join(format!("{}.cursors", self.prefix))
+    }
+
     fn numbered(&self, ordinal: u64, ending: &str) -> PathBuf {
         self.dir.join(format!("{}-{ordinal:04}.{ending}", self.prefix))
     }
@@ -76,6 +81,7 @@ impl Names {
             ".manifest.new" => return Some(Name::ManifestNew),
             ".lock" => return Some(Name::Lock),
             ".quarantine" => return Some(Name::Quarantine),
+            ".cursors" => return Some(Name::Cursors),
             _ => {}
         }
         let (digits, ending) = rest.strip_prefix('-')?.rsplit_once('.')?;
@@ -128,6 +134,7 @@ mod tests {
         assert_eq!(names.wal(7), Path::new("d/segment-0007.wal"));
         assert_eq!(parse("a.manifest"), Some(Name::Manifest));
         assert_eq!(parse("a-0003.next"), Some(Name::Next(3)));
+        assert_eq!(parse("a.cursors"), Some(Name::Cursors));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::cut::Keep;
 use crate::config::Retention;
+use crate::cursors::Hold;
 use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::log::{Log, prepared_segment};
@@ -56,6 +57,11 @@ impl Log {
     /// # Errors
     /// `OutOfRange`; `Poisoned`; `Io`.
     pub(crate) fn truncate_front(&self, first: u64) -> Result<()> {
+        self.cut_front(first, false)
+    }
+
+    /// As [`truncate_front`](Self::truncate_front); for retention, nothing is done where a cursor needs what would go.
+    fn cut_front(&self, first: u64, spares_cursors: bool) -> Result<()> {
         self.check()?;
         if first > self.watermark.appended() {
             return Err(self.out_of_range("cannot truncate the front", first));
@@ -74,6 +80,11 @@ impl Log {
             return Err(self.out_of_range("cannot truncate the front", first));
         }
         let snapshot = View::snapshot(self);
+        // Asked once more: no cursor is made or moved back while the maintenance lock is held.
+        let held = || self.cursors.holds(&snapshot.epochs).iter().any(|hold| hold.from < first);
+        if spares_cursors && held() {
+            return Ok(());
+        }
         let sealed = ends(&snapshot, keeper.manifest.open_seq)?;
         let dead = keeper.raise_first(first, &sealed)?;
         let first_ordinal = keeper.manifest.first_ordinal;
@@ -421,16 +432,25 @@ impl Log {
         self.begin_again(keeper)
     }
 
-    /// Removes what the limits allow: whole sealed segments, oldest first. Returns how many went.
+    /// Removes what the limits allow: whole sealed segments, oldest first, and none that a cursor needs. Returns how
+    /// many went.
     ///
     /// # Errors
-    /// `Poisoned`, `Io`.
+    /// `Corrupt` where a cursor cannot be read; `Poisoned`, `Io`.
     pub(crate) fn retain(&self, limits: &Retention) -> Result<u64> {
         self.check()?;
+        // Where there is no room for what was committed, what was on disk before counts.
+        let persisted = self.cursors.persist();
+        persisted.or_else(|error| if error.is_out_of_space() { Ok(()) } else { Err(error) })?;
         let snapshot = View::snapshot(self);
-        let Some(first) = self.retained_from(&snapshot, limits)? else { return Ok(0) };
+        let holds = self.cursors.holds(&snapshot.epochs);
+        let Some(first) = self.retained_from(&snapshot, limits, &holds)? else { return Ok(0) };
+        if let Some(error) = self.cursors.unreadable() {
+            return Err(error);
+        }
+        Counters::add(&self.counters.cursors_expired, self.cursors.expire(&holds, first)?);
         let before = snapshot.segments.len();
-        self.truncate_front(first)?;
+        self.cut_front(first, true)?;
         let after = View::snapshot(self);
         let oldest = after.segments.first().map_or(0, |segment| segment.ordinal);
         let gone = snapshot.segments.iter().take(before).filter(|s| s.ordinal < oldest).count();
@@ -439,7 +459,12 @@ impl Log {
     }
 
     /// The first seq id that the limits keep; `None`: all.
-    fn retained_from(&self, snapshot: &Snapshot, limits: &Retention) -> Result<Option<u64>> {
+    fn retained_from(
+        &self,
+        snapshot: &Snapshot,
+        limits: &Retention,
+        holds: &[Hold],
+    ) -> Result<Option<u64>> {
         let open_seq = self.keeper().manifest.open_seq;
         let sealed = ends(snapshot, open_seq)?;
         let mut bytes = 0;
@@ -451,12 +476,10 @@ impl Log {
         let mut first = None;
         let times = last_times(snapshot, now);
         for ((segment, next), last) in sealed.iter().zip(times) {
-            let too_many = limits.segment_limit().is_some_and(|most| count > most);
-            let too_large = limits.byte_limit().is_some_and(|most| bytes > most);
-            let too_old = limits
-                .age_limit()
-                .is_some_and(|age| u128::from(now.saturating_sub(last)) > age.as_micros());
-            if !(too_many || too_large || too_old) {
+            let age = now.saturating_sub(last);
+            let held = holds.iter().any(|hold| hold.from < *next);
+            let spared = held && !self.settings.cursor_cap.is_passed(count, bytes, age);
+            if spared || !limits.is_passed(count, bytes, age) {
                 break;
             }
             count -= 1;

@@ -12,6 +12,7 @@
 )]
 #![expect(clippy::mem_forget, reason = "a crash drops nothing: closing would tidy up")]
 
+mod cursors;
 mod cuts;
 mod epochs;
 mod full;
