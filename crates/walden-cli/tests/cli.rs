@@ -398,12 +398,62 @@ fn retain_shows_first_and_acts_when_told() {
 }
 
 #[test]
+fn cursors_are_shown_set_and_removed() {
+    let place = Place::with_segments();
+    assert_eq!(place.run(["cursor", "list", "log"]).ended(0).out, "no cursors\n");
+    let made = place.run(["cursor", "set", "log", "mailer", "--at", "40"]).ended(0);
+    assert_eq!(made.out, "mailer made: 40 comes next\n");
+    place.run(["cursor", "set", "log", "index", "--end"]).ended(0);
+    let ran = place.run(["cursor", "list", "log"]).ended(0);
+    let rows: Vec<Vec<&str>> =
+        ran.out.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows, [["index", "101", "0", "good"], ["mailer", "40", "61", "good"]]);
+    // What is planned and what is done stop at the cursor.
+    let args = ["retain", "log", "--max-segments", "1", "--json"];
+    let plan = place.run(args).ended(0).json();
+    let done = place.run(args.into_iter().chain(["--yes"])).ended(0).json();
+    assert_eq!(plan["first_seq"], done["first_seq"]);
+    let first = done["first_seq"].as_u64().unwrap();
+    assert!((2..=40).contains(&first), "{done}");
+    let ran = place.run(["cat", "log"]).ended(0).out;
+    assert!(ran.starts_with(&format!("entry {first} of")), "{ran}");
+    let moved = place.run(["cursor", "set", "log", "mailer", "--first", "--json"]).ended(0).json();
+    assert_eq!((&moved["position"], &moved["made"]), (&first.into(), &false.into()));
+    let outside = place.run(["cursor", "set", "log", "mailer", "--at", "999", "--json"]).ended(1);
+    assert_eq!(outside.error()["kind"], "BeyondEnd");
+    place.run(["truncate", "log", "--front", "90", "--yes"]).ended(0);
+    let list = place.run(["cursor", "list", "log", "--json"]).ended(0).json();
+    assert_eq!(list["cursors"][1]["problem"], "Removed");
+    assert!(place.run(["inspect", "log"]).ended(0).out.contains("index at 101, mailer at"));
+    place.run(["cursor", "remove", "log", "mailer"]).ended(0);
+    let again = place.run(["cursor", "remove", "log", "mailer", "--json"]).ended(1);
+    assert_eq!(again.error()["kind"], "NotFound");
+    // Those that are damaged.
+    let lines = "another line of the log\n".repeat(60);
+    place.feed(["append", "log", "--segment-size", "1KiB"], lines).ended(0);
+    let file = place.path().join("log/segment.cursors");
+    let len = fs::metadata(&file).unwrap().len();
+    fs::write(&file, vec![7; usize::try_from(len).unwrap()]).unwrap();
+    assert!(place.run(["cursor", "list", "log"]).ended(3).out.contains("neither slot"));
+    let ran = place.run(["verify", "log"]).ended(3).out;
+    assert!(ran.contains("next: walden cursor remove log --unreadable"), "{ran}");
+    place.run(["retain", "log", "--max-segments", "1", "--yes"]).ended(3);
+    place.run(["cursor", "remove", "log", "--unreadable"]).ended(0);
+    place.run(["verify", "log"]).ended(0);
+    assert_eq!(place.run(["cursor", "list", "log"]).ended(0).out, "no cursors\n");
+    place.run(["retain", "log", "--max-segments", "1", "--yes"]).ended(0);
+}
+
+#[test]
 fn commands_that_cut_make_no_log() {
     let place = Place::new();
     fs::create_dir(place.path().join("empty")).unwrap();
     for args in [
         &["truncate", "empty", "--front", "1", "--yes"][..],
         &["retain", "empty", "--max-segments", "1", "--yes", "--prefix", "segment"],
+        &["cursor", "set", "empty", "a", "--first", "--prefix", "segment"],
+        &["cursor", "remove", "empty", "a"],
+        &["cursor", "list", "empty"],
         &["cat", "empty"],
         &["tail", "empty", "--follow"],
     ] {
@@ -456,6 +506,13 @@ fn arguments_that_make_no_sense_are_2() {
         &["truncate", "log", "--reset", "0"],
         &["retain", "log"],
         &["retain", "log", "--max-age", "7"],
+        &["cursor"],
+        &["cursor", "set", "log", "a"],
+        &["cursor", "set", "log", "a", "--at", "0"],
+        &["cursor", "set", "log", "a", "--first", "--end"],
+        &["cursor", "set", "log", "../a", "--first"],
+        &["cursor", "remove", "log"],
+        &["cursor", "remove", "log", "a", "--unreadable"],
         &["demo", "--rounds", "0"],
     ] {
         place.run(args).ended(2);
@@ -542,6 +599,7 @@ fn reading_leaves_the_folder_as_it_is() {
         &["get", "log", "50"],
         &["truncate", "log", "--front", "60"],
         &["retain", "log", "--max-segments", "1"],
+        &["cursor", "list", "log"],
     ] {
         place.run(args).ended(0);
     }

@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::{Value, json};
 use walden::offline::{
-    IndexInfo, Inspection, LockInfo, ManifestInfo, PlaceInfo, SegmentReport, Severity, inspect,
-    layout,
+    CursorReport, IndexInfo, Inspection, LockInfo, ManifestInfo, PlaceInfo, SegmentReport,
+    Severity, inspect, layout,
 };
 
 use super::offline::{ROWS, finding_json, findings_text, seqs, target};
@@ -18,7 +18,7 @@ use crate::exit::{Code, Failure};
 use crate::output::{escaped, escaped_bytes};
 use crate::size;
 
-/// Show what a log consists of: segments, manifest, marks, lock, quarantine
+/// Show what a log consists of: segments, manifest, marks, lock, cursors, quarantine
 ///
 /// Works on a damaged log and beside a writer, and changes nothing. It reads all of the log, to know where its
 /// entries end.
@@ -83,6 +83,7 @@ fn whole_json(inspection: &Inspection) -> Value {
         "first_seq": inspection.first_seq,
         "next_seq": inspection.next_seq,
         "findings": inspection.findings.iter().map(finding_json).collect::<Vec<_>>(),
+        "cursors": part(&inspection.cursors, |all| all.iter().map(cursor_json).collect()),
         "quarantine": part(&inspection.quarantine, |files| {
             let file = |(path, bytes): &(PathBuf, u64)| json!({ "path": path.to_string_lossy(), "bytes": bytes });
             files.iter().map(file).collect()
@@ -90,6 +91,36 @@ fn whole_json(inspection: &Inspection) -> Value {
         "leftovers": inspection.leftovers.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
         "free_space": part(&inspection.free_space, |free| json!(free)),
     })
+}
+
+fn cursor_json(cursor: &CursorReport) -> Value {
+    json!({
+        "name": cursor.name,
+        "position": cursor.position,
+        "problem": cursor.problem.map(|kind| format!("{kind:?}")),
+        "what": cursor.what,
+    })
+}
+
+fn cursors_text(cursors: &[CursorReport]) -> String {
+    let one = |cursor: &CursorReport| match (&cursor.what, cursor.problem) {
+        (Some(what), _) => what.clone(),
+        (None, Some(kind)) => {
+            format!(
+                "{} at {} ({})",
+                cursor.name,
+                cursor.position,
+                format!("{kind:?}").to_lowercase()
+            )
+        }
+        (None, None) => format!("{} at {}", cursor.name, cursor.position),
+    };
+    let shown: Vec<String> = cursors.iter().take(ROWS).map(one).collect();
+    let more = match cursors.len().saturating_sub(ROWS) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("{}{more}", escaped(&shown.join(", ")))
 }
 
 fn place_json(place: PlaceInfo) -> Value {
@@ -173,6 +204,11 @@ fn whole_text(context: &Context, inspection: &Inspection) -> String {
     line("lock", lock_text(&inspection.lock));
     if let (Some(first), Some(next)) = (inspection.first_seq, inspection.next_seq) {
         line("entries", super::offline::holds(first, next));
+    }
+    match &inspection.cursors {
+        Ok(cursors) if cursors.is_empty() => {}
+        Ok(cursors) => line("cursors", cursors_text(cursors)),
+        Err(problem) => line("cursors", paint.bad(&escaped(problem))),
     }
     match &inspection.quarantine {
         Ok(files) => {

@@ -5,6 +5,7 @@ mod append;
 mod bench;
 mod cat;
 mod copy;
+mod cursor;
 mod demo;
 mod filesystem;
 mod get;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Repair(repair::Repair),
     Salvage(salvage::Salvage),
     Copy(copy::Copy),
+    Cursor(cursor::Cursor),
     Adopt(adopt::Adopt),
     Bench(bench::Bench),
     Demo(demo::Demo),
@@ -59,6 +61,7 @@ impl Command {
             Self::Repair(command) => command.run(context),
             Self::Salvage(command) => command.run(context),
             Self::Copy(command) => command.run(context),
+            Self::Cursor(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
             Self::Bench(command) => command.run(context),
             Self::Demo(command) => command.run(context),

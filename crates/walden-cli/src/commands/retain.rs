@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use walden::offline::cursors;
 use walden::{Retention, SegmentInfo};
 
+use super::offline::target;
 use super::plan::{self, Plan, Standing};
 use crate::args::exit_codes;
 use crate::context::Context;
@@ -14,7 +16,8 @@ use crate::size;
 
 /// Remove the oldest segments of a log, by age, size or number
 ///
-/// Whole segment files go, as many as one of the limits asks for, and never the one that is being written.
+/// Whole segment files go, as many as one of the limits asks for, and never the one that is being written, nor one
+/// that a cursor needs.
 /// Shows what would go, and changes nothing without --yes.
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
@@ -55,11 +58,13 @@ impl Retain {
     pub(crate) fn run(self, context: &Context) -> Result<Code, Failure> {
         let limits = self.limits;
         let now = SystemTime::now();
+        let cursors = cursors(&target(context, &self.dir)?)?;
+        let held = cursors.iter().filter_map(|cursor| cursor.keeps_from).min();
         plan::carry_out(
             context,
             &self.dir,
             self.yes,
-            |standing| Ok(Plan::front(standing, limits.first_kept(standing, now))),
+            |standing| Ok(Plan::front(standing, limits.first_kept(standing, now, held))),
             |log| log.retain(&limits.retention()).map(drop),
         )
     }
@@ -81,7 +86,7 @@ impl Limits {
     }
 
     /// The first seq id that stays, by the rule of `Wal::retain`.
-    fn first_kept(self, standing: &Standing, now: SystemTime) -> u64 {
+    fn first_kept(self, standing: &Standing, now: SystemTime, held: Option<u64>) -> u64 {
         let mut bytes: u64 = standing.segments.iter().map(|segment| segment.bytes).sum();
         let mut count = standing.segments.len() as u64;
         let mut first = standing.first;
@@ -89,7 +94,8 @@ impl Limits {
             let too_many = self.max_segments.is_some_and(|most| count > most);
             let too_large = self.max_bytes.is_some_and(|most| bytes > most);
             let too_old = self.max_age.is_some_and(|most| age(segment, now) > most);
-            if !(too_many || too_large || too_old) {
+            let spared = held.zip(segment.last_seq).is_some_and(|(held, last)| held <= last);
+            if spared || !(too_many || too_large || too_old) {
                 break;
             }
             count -= 1;
@@ -111,7 +117,7 @@ fn age(segment: &SegmentInfo, now: SystemTime) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use walden::{Config, Wal};
+    use walden::{Config, Start, Wal};
 
     use super::super::plan::tests::standing;
     use super::*;
@@ -120,11 +126,17 @@ mod tests {
 
     /// The plan and what the library then does agree.
     fn agree(limits: Limits) -> u64 {
+        agree_with(limits, None)
+    }
+
+    fn agree_with(limits: Limits, held: Option<u64>) -> u64 {
         let (dir, standing) = standing();
-        let planned = limits.first_kept(&standing, SystemTime::now());
+        let planned = limits.first_kept(&standing, SystemTime::now(), held);
         let wal = Wal::open(dir.path(), Config::durable().segment_size(300)).unwrap();
+        let cursor = held.map(|held| wal.cursor("a", Start::At(held)).unwrap());
         wal.retain(&limits.retention()).unwrap();
         assert_eq!(wal.first_seq(), planned, "{limits:?}");
+        drop(cursor);
         planned
     }
 
@@ -137,5 +149,9 @@ mod tests {
         assert!(agree(Limits { max_bytes: Some(0), ..NONE }) > 2);
         assert!(agree(Limits { max_age: Some(Duration::ZERO), ..NONE }) > 2);
         assert_eq!(agree(Limits { max_age: Some(Duration::from_secs(999)), ..NONE }), 2);
+        let none_left = Limits { max_segments: Some(0), ..NONE };
+        assert_eq!(agree_with(none_left, Some(2)), 2);
+        assert!((3..=12).contains(&agree_with(none_left, Some(12))));
+        assert_eq!(agree_with(none_left, Some(21)), agree(none_left));
     }
 }
