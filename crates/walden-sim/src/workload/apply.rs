@@ -38,6 +38,7 @@ impl Run {
             Op::Sync => {
                 wal.sync()?;
                 self.model.all_durable();
+                self.model.consumer.kept();
                 Ok(())
             }
             Op::Flush => {
@@ -56,6 +57,9 @@ impl Run {
             }
             Op::Front { .. } | Op::Back { .. } | Op::Reset { .. } | Op::Retain { .. } => {
                 self.cut(&wal, &step.op)
+            }
+            Op::Consume { .. } | Op::SeekCursor { .. } | Op::RemoveCursor => {
+                self.consume(&wal, &step.op)
             }
             Op::Meta { len } => self.set_meta(&wal, step.payload(0, *len)),
             Op::Read { at } => {
@@ -133,6 +137,17 @@ impl Run {
         checked.map_or_else(Stop::from, |()| error.into())
     }
 
+    fn consume(&mut self, wal: &Wal, op: &Op) -> Done {
+        let mut consumer = self.model.consumer.clone();
+        let done = match op {
+            Op::Consume { at } => consumer.consume(wal, &self.model, self.place(*at), false),
+            Op::SeekCursor { at } => consumer.consume(wal, &self.model, self.place(*at), true),
+            _ => consumer.remove(wal),
+        };
+        self.model.consumer = consumer;
+        done
+    }
+
     fn set_meta(&mut self, wal: &Wal, value: Vec<u8>) -> Done {
         self.model.meta_in_flight = Some(value.clone());
         wal.set_meta(b"vote", &value)?;
@@ -176,6 +191,7 @@ impl Run {
                 self.held.reset((*next).min(self.model.first), *next);
                 self.model.reset(*next);
             }
+            Op::Retain { .. } if self.model.consumer.is_blind() => {}
             Op::Retain { segments, bytes, seconds } => {
                 let mut limits = Retention::keep_all();
                 if let Some(segments) = segments {
@@ -193,6 +209,7 @@ impl Run {
                 let first = wal.first_seq();
                 let sane = (self.model.first..=self.model.next()).contains(&first);
                 hold(Rule::Ghost, sane, || format!("retention cut to {first}"))?;
+                self.model.consumer.check_retention(self.model.first, first, &self.model)?;
                 self.model.cut_front(first);
             }
             _ => {}
@@ -209,6 +226,7 @@ impl Run {
         wal.close()?;
         self.held.check_closed()?;
         self.model.all_durable();
+        self.model.consumer.kept();
         if backup && !self.disk.stopped() {
             self.backup = Some((self.disk.fork(), self.model.clone()));
         }
@@ -216,6 +234,7 @@ impl Run {
         let opened = self.open()?;
         self.counts.openings += 1;
         self.found_clean(&opened, lacking)?;
+        self.find_consumer(&opened)?;
         self.wal = Some(opened);
         // Closing synced everything; the disk may have stopped at a call whose failure opening survives.
         if self.disk.stopped() || !self.disk.faults().is_empty() {

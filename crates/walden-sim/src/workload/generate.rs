@@ -21,8 +21,28 @@ pub(crate) fn history(seed: u64) -> (Setup, Vec<Step>) {
     for _ in 0..1 + rng.below(4) {
         chapter(&mut rng, flavour, &mut ops);
     }
+    if seed >= CURSORS_FROM && seed.is_multiple_of(4) {
+        consume(&mut Rng::new(!seed), &mut ops);
+    }
     let steps = ops.into_iter().zip(1..).map(|(op, id)| Step { id, op }).collect();
     (setup, steps)
+}
+
+/// From this seed on, each fourth history has a consumer too. The others are what they were before there were cursors, so
+/// that what they are known to find stays so.
+const CURSORS_FROM: u64 = 10_000;
+
+/// Steps of a consumer, anywhere among the others.
+fn consume(rng: &mut Rng, ops: &mut Vec<Op>) {
+    for _ in 0..2 + rng.below(12) {
+        let at = rng.below(1001);
+        let op = match rng.below(10) {
+            0 => Op::RemoveCursor,
+            1 => Op::SeekCursor { at },
+            _ => Op::Consume { at },
+        };
+        ops.insert(rng.index(ops.len() + 1), op);
+    }
 }
 
 /// What a history is rich in.

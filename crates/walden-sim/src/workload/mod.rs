@@ -22,6 +22,7 @@
 //! `cargo run --release -p walden-sim -- --help` runs many of them.
 
 mod apply;
+mod consumer;
 mod enumerated;
 mod generate;
 mod held;

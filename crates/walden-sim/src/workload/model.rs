@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::consumer::Consumer;
 use super::violation::{Checked, Rule, broken};
 use crate::num::{index, size};
 
@@ -43,6 +44,7 @@ pub(crate) struct Model {
     pub(crate) in_flight: InFlight,
     pub(crate) meta: Option<Vec<u8>>,
     pub(crate) meta_in_flight: Option<Vec<u8>>,
+    pub(crate) consumer: Consumer,
     batches: u64,
 }
 
@@ -56,6 +58,7 @@ impl Model {
             in_flight: InFlight::None,
             meta: None,
             meta_in_flight: None,
+            consumer: Consumer::new(),
             batches: 0,
         }
     }

@@ -92,6 +92,12 @@ pub enum Op {
     Reset { next: u64 },
     /// Retention by number, bytes or age.
     Retain { segments: Option<u64>, bytes: Option<u64>, seconds: Option<u64> },
+    /// A consumer commits as far as here; where its position is no more, it goes here.
+    Consume { at: u64 },
+    /// Its cursor goes here, forwards or backwards.
+    SeekCursor { at: u64 },
+    /// Its cursor is removed.
+    RemoveCursor,
     /// Stores a small value.
     Meta { len: usize },
     /// Reads here, in both directions, and looks for what is not there.

@@ -113,7 +113,17 @@ impl Run {
         let (next, durable) = (wal.next_seq(), wal.durable_seq() + 1);
         hold(Rule::Loss, next == durable, || format!("all found is durable: {durable} of {next}"))?;
         self.say(format!("     found {first}..{next}, {:?}", report.origin));
-        Ok(())
+        self.find_consumer(wal)
+    }
+
+    /// The log was opened: its consumer's cursor is where it may be.
+    pub(crate) fn find_consumer(&mut self, wal: &Wal) -> Checked {
+        let mut consumer = self.model.consumer.clone();
+        let faulty =
+            self.disk.stopped() || self.disk.faults_met() > 0 || !self.disk.faults().is_empty();
+        let found = consumer.found(wal, &self.model, faulty);
+        self.model.consumer = consumer;
+        found
     }
 
     /// On a copy: a torn end is an error, and all else as ever.

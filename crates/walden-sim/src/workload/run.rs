@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use walden::{BatchFormat, Config, Error, Maintenance, SyncStrategy, Wal};
+use walden::{BatchFormat, Config, Error, Maintenance, Start, SyncStrategy, Wal};
 
 use super::held::Held;
 use super::mirror::Mirror;
@@ -365,6 +365,7 @@ impl Run {
             wal.truncate_front(wal.first_seq() + 1).err(),
             wal.reset(1).err(),
             wal.set_meta("a", "b").err(),
+            wal.cursor("a", Start::End).err(),
             wal.tick().err(),
         ];
         for (at, error) in refused.iter().enumerate() {
@@ -409,7 +410,9 @@ impl Run {
         self.reborn(disk);
         self.wal = None;
         self.model = model;
-        self.wal = Some(must(self.open().map_err(Stop::from), "a restored backup")?);
+        let opened = must(self.open().map_err(Stop::from), "a restored backup")?;
+        self.find_consumer(&opened)?;
+        self.wal = Some(opened);
         self.counts.restores += 1;
         self.check_whole()
     }

@@ -6,7 +6,11 @@ fn seeds(default: u64) -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("WALDEN_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("WALDEN_SEEDS").unwrap_or(default)).collect(),
+        // Each fourth from 10,000 on has a consumer.
+        None => {
+            let seeds = number("WALDEN_SEEDS").unwrap_or(default);
+            (0..seeds).chain((10_000..10_000 + 2 * seeds).step_by(4)).collect()
+        }
     }
 }
 
