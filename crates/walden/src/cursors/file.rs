@@ -170,9 +170,7 @@ impl Writer {
         names: &Names,
         index: usize,
     ) -> Result<()> {
-        if index < self.pairs.len() {
-            return Ok(());
-        }
+        // Also where the pair is in the file already: a try that found no room for all of it may have left it.
         let path = names.cursors();
         let made = self.file.is_none();
         let file = match &self.file {
@@ -193,7 +191,8 @@ impl Writer {
         let dir = names.dir();
         storage.sync_dir(dir).map_err(|error| Error::io("sync the folder", dir, error))?;
         self.file = Some(file);
-        self.pairs.resize(index + 1, UNUSED);
+        let pairs = self.pairs.len().max(index + 1);
+        self.pairs.resize(pairs, UNUSED);
         Ok(())
     }
 }
@@ -209,7 +208,7 @@ fn create(storage: &dyn Storage, path: &Path) -> Result<Arc<dyn File>> {
     made.map_err(|error| Error::io("make the cursors' file", path, error))
 }
 
-/// Reserves the space of a pair. Whatever lies there is zeros.
+/// Reserves the space of a pair that is free. What lies there counts no more.
 fn reserve(file: &dyn File, offset: u64) -> std::io::Result<()> {
     match file.allocate(offset, PAIR_LEN) {
         Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {

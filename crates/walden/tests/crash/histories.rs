@@ -36,6 +36,8 @@ fn what_was_found_stays_mended() {
         (11582, &[1, 2, 3, 7, 9, 11, 12, 13, 16, 17, 18, 29, 30]),
         // Retention removed the segment that an unfinished cut kept; the log did not open any more.
         (30282, &[55, 57, 60, 61, 62, 63, 66, 80, 84]),
+        // A cursor in a file that had found no room for its second slot: a cut of the front could not move it.
+        (10_812, &[39, 41, 43, 78, 92, 95, 101, 102, 105, 106, 111, 112, 114, 116]),
         // Opened in the middle of a cut through a batch, with no room to go on: its survivors were not found.
         (2_004_899, &[67, 84, 88, 116]),
     ] {
