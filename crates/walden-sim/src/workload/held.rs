@@ -115,6 +115,10 @@ impl Held {
         if let Some(held) = &mut self.beside {
             // It asks what happened to the log when it reads from the disk, not for each entry.
             held.what.0.refresh()?;
+            if held.at == model.first {
+                // As after a reset: all that it had is gone, whichever cut took it.
+                held.reset = Some(held.at);
+            }
             move_reader(held, |(_, reader)| reader, model, model.written, steps)?;
         }
         Ok(())
