@@ -370,24 +370,41 @@ impl Cursors {
         self.persist().map(|()| count)
     }
 
-    /// Before the oldest epochs are merged or dropped: the cursors in them are moved to the one that stays, durably.
-    /// It comes behind theirs in the list as it is now, too, so they are good whichever list a crash leaves.
+    /// Before epochs go: the cursors that name them and stay good are moved to others, durably. Those are in the list
+    /// as it is now, too, so the cursors are good whichever list a crash leaves.
+    ///
+    /// The oldest are merged or dropped: the one that stays comes behind. The newest are cut, and a cursor from before
+    /// the cut names one of them: it was moved there, and a crash kept the list from following.
     ///
     /// # Errors
     /// What the disk gives.
     pub(crate) fn before_change(&self, old: &[Epoch], new: &[Epoch]) -> Result<()> {
         let Some(stays) = new.first().map(|epoch| epoch.id) else { return Ok(()) };
-        let gone = old.iter().take_while(|epoch| epoch.id != stays);
-        let gone: Vec<u128> = gone.map(|epoch| epoch.id).collect();
-        if gone.is_empty() || gone.len() == old.len() {
-            return Ok(());
+        let mut gone: Vec<u128> =
+            old.iter().map(|epoch| epoch.id).take_while(|id| *id != stays).collect();
+        if gone.len() == old.len() {
+            gone.clear();
         }
+        let there = |id: u128| new.iter().any(|epoch| epoch.id == id);
+        let moved_to = |stand: &Stand| {
+            // One that stands in another history already must not become good by this.
+            if there(stand.epoch) || stand.parted(old).is_some() {
+                return None;
+            }
+            if gone.contains(&stand.epoch) {
+                return Some(stays);
+            }
+            let holder = old.iter().rev().find(|epoch| epoch.first_seq < stand.position);
+            holder.map(|epoch| epoch.id).filter(|id| there(*id))
+        };
+        let mut write = !gone.is_empty();
         {
             let mut live = self.live.lock();
             for known in live.known.iter_mut().flatten() {
-                // One that stands in another history already must not become good by this.
-                if gone.contains(&known.stand.epoch) && known.stand.parted(old).is_none() {
-                    known.stand.epoch = stays;
+                // Also where what was committed since names another one: it is not on disk.
+                write |= moved_to(&known.saved).is_some();
+                if let Some(epoch) = moved_to(&known.stand) {
+                    known.stand.epoch = epoch;
                     known.dirty = true;
                 }
             }
@@ -395,7 +412,7 @@ impl Cursors {
             let old = live.merged.len().saturating_sub(ALIASES);
             live.merged.drain(..old);
         }
-        self.persist()
+        if write { self.persist() } else { Ok(()) }
     }
 
     /// After a cut: a cursor whose epoch is no more stands in the one before it, so that it is known where the

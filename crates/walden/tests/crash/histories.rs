@@ -38,6 +38,8 @@ fn what_was_found_stays_mended() {
         (30282, &[55, 57, 60, 61, 62, 63, 66, 80, 84]),
         // A cursor in a file that had found no room for its second slot: a cut of the front could not move it.
         (10_812, &[39, 41, 43, 78, 92, 95, 101, 102, 105, 106, 111, 112, 114, 116]),
+        // A cursor that was moved to a later epoch before a crash, which a cut from before that epoch then took.
+        (9_011_184, &[44, 45, 46, 47, 49, 53, 55, 60, 65, 66, 73, 74, 76, 81, 82, 84]),
         // Opened in the middle of a cut through a batch, with no room to go on: its survivors were not found.
         (2_004_899, &[67, 84, 88, 116]),
     ] {
