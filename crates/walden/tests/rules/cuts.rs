@@ -18,16 +18,6 @@ struct Cut {
     after: Found,
 }
 
-fn plain() -> Lab {
-    let lab = Lab::new(SyncStrategy::Always, 240);
-    let wal = lab.open();
-    Lab::append(&wal, 1..=9);
-    wal.close().unwrap();
-    drop(wal);
-    lab.disk.settle();
-    lab
-}
-
 /// Entries 1, 2..=5 in one record, 6, 7, 8 in a segment behind.
 fn with_batch() -> Lab {
     let lab = Lab::new(SyncStrategy::Always, 500);
@@ -47,14 +37,14 @@ fn all_cuts() -> Vec<Cut> {
     vec![
         Cut {
             name: "at a record's border, with dead segments",
-            lab: plain(),
+            lab: Lab::nine(),
             cut: |wal| wal.truncate_back(2),
             before: nine(),
             after: (1, payloads(1..=2)),
         },
         Cut {
             name: "at a segment's border",
-            lab: plain(),
+            lab: Lab::nine(),
             cut: |wal| wal.truncate_back(6),
             before: nine(),
             after: (1, payloads(1..=6)),
@@ -68,14 +58,14 @@ fn all_cuts() -> Vec<Cut> {
         },
         Cut {
             name: "emptying",
-            lab: plain(),
+            lab: Lab::nine(),
             cut: |wal| wal.truncate_back(0),
             before: nine(),
             after: (1, Vec::new()),
         },
         Cut {
             name: "reset, forwards",
-            lab: plain(),
+            lab: Lab::nine(),
             cut: |wal| wal.reset(100),
             before: nine(),
             after: (100, Vec::new()),
@@ -244,7 +234,7 @@ fn only_the_next_that_a_cut_names_is_kept() {
 #[test]
 fn a_next_left_over_is_never_used() {
     for ordinal in [4, 5, 6] {
-        let lab = plain();
+        let lab = Lab::nine();
         let name = format!("segment-{ordinal:04}.next");
         lab.write(&name, &[record(10, b"a ghost"), record(11, b"a ghost")].concat());
         let wal = lab.open();
@@ -266,7 +256,7 @@ fn a_next_left_over_is_never_used() {
 #[test]
 fn a_next_that_would_fit_is_never_used() {
     for last in 13..=15 {
-        let lab = plain();
+        let lab = Lab::nine();
         let wal = lab.open();
         Lab::append(&wal, 10..=10);
         let ghosts: Vec<u8> = (13..=15).flat_map(|seq| record(seq, &[0xa5; 52])).collect();
@@ -295,7 +285,7 @@ fn a_read_only_reader_takes_a_cut_in_progress_as_done() {
 /// new ordinal", "An ordinal is never given twice".
 #[test]
 fn a_cut_begins_a_new_ordinal() {
-    let lab = plain();
+    let lab = Lab::nine();
     let wal = lab.open();
     let mut highest = 2;
     for turn in 0..5 {
@@ -316,7 +306,7 @@ fn a_cut_begins_a_new_ordinal() {
 /// Section 7: a cut in front: the manifest first, then the files; what is left of them goes at opening.
 #[test]
 fn a_front_cut_can_end_at_every_call() {
-    let lab = plain();
+    let lab = Lab::nine();
     let history = |lab: &Lab| {
         let Ok(wal) = lab.try_open() else { return };
         drop(wal.truncate_front(7));

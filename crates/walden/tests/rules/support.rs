@@ -39,6 +39,17 @@ impl Lab {
         Self { disk, clock, config: config(strategy, segment_size) }
     }
 
+    /// Nine entries, three to a segment; closed, all on disk.
+    pub(crate) fn nine() -> Self {
+        let lab = Self::new(SyncStrategy::Always, 240);
+        let wal = lab.open();
+        Self::append(&wal, 1..=9);
+        wal.close().unwrap();
+        drop(wal);
+        lab.disk.settle();
+        lab
+    }
+
     /// The same on another disk.
     pub(crate) fn with(&self, disk: SimDisk) -> Self {
         Self { disk, ..self.clone() }

@@ -2,12 +2,12 @@
 
 use walden::{ErrorKind, Retention, Start};
 
-use super::{FILE, commit, kind, nine, only, two_segments};
+use super::{FILE, commit, kind, only, two_segments};
 use crate::support::{BLOCK, Lab, assert_goes_on};
 
 /// A cursor made, with both slots written, and two commits more.
 fn with_cursors() -> Lab {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     for name in ["a", "b"] {
         let cursor = wal.cursor(name, Start::First).unwrap();

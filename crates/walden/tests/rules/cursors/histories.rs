@@ -2,13 +2,13 @@
 
 use walden::{ErrorKind, Retention, Start, SyncStrategy};
 
-use super::{FILE, commit, kind, nine, only, only_named, rest};
+use super::{FILE, commit, kind, only, only_named, rest};
 use crate::support::{Lab, every_stop};
 
 /// `truncate_front` does as it is told.
 #[test]
 fn a_cut_in_front_is_told_as_removed() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     let behind = wal.cursor("behind", Start::At(4)).unwrap();
     let at = wal.cursor("at", Start::At(5)).unwrap();
@@ -31,7 +31,7 @@ fn a_cut_in_front_is_told_as_removed() {
 #[test]
 fn a_cut_at_the_back_is_told() {
     for reopened in [false, true] {
-        let lab = nine();
+        let lab = Lab::nine();
         let wal = lab.open();
         let behind = wal.cursor("behind", Start::At(8)).unwrap();
         let before = wal.cursor("before", Start::At(6)).unwrap();
@@ -74,7 +74,7 @@ fn a_cut_at_the_back_is_told() {
 /// do.
 #[test]
 fn where_a_whole_epoch_was_cut() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     Lab::append(&wal, 10..=12);
     let cursor = wal.cursor("a", Start::At(12)).unwrap();
@@ -100,7 +100,7 @@ fn a_reset_is_told() {
     for (next, expected) in
         [(10, None), (3, Some(ErrorKind::Truncated)), (50, Some(ErrorKind::Removed))]
     {
-        let lab = nine();
+        let lab = Lab::nine();
         let wal = lab.open();
         drop(wal.cursor("a", Start::End).unwrap());
         wal.reset(next).unwrap();
@@ -175,7 +175,7 @@ fn cursors_follow_merged_and_dropped_epochs() {
 /// call.
 #[test]
 fn a_position_just_behind_a_dropped_epoch() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     Lab::append(&wal, 10..=12);
     drop(wal.cursor("a", Start::At(10)).unwrap());
@@ -201,7 +201,7 @@ fn a_position_just_behind_a_dropped_epoch() {
 /// One that stands in a history that was cut does not become good by a merge.
 #[test]
 fn a_merge_does_not_forgive() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     drop(wal.cursor("a", Start::At(8)).unwrap());
     wal.truncate_back(5).unwrap();
@@ -221,7 +221,7 @@ fn a_merge_does_not_forgive() {
 /// "Random, so that a restored backup or a copied folder that went its own way is told apart."
 #[test]
 fn a_cursors_file_beside_another_history() {
-    let lab = nine();
+    let lab = Lab::nine();
     let backup = lab.with(lab.disk.fork());
     let wal = lab.open();
     Lab::append(&wal, 10..=12);

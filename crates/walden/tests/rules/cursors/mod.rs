@@ -13,17 +13,6 @@ use crate::support::{Lab, assert_goes_on, entries, every_stop, payload, payloads
 
 const FILE: &str = "segment.cursors";
 
-/// Nine entries, three to a segment; closed, all on disk.
-fn nine() -> Lab {
-    let lab = Lab::new(SyncStrategy::Always, 240);
-    let wal = lab.open();
-    Lab::append(&wal, 1..=9);
-    wal.close().unwrap();
-    drop(wal);
-    lab.disk.settle();
-    lab
-}
-
 fn only(wal: &Wal) -> CursorInfo {
     let mut list = wal.cursors().unwrap();
     assert_eq!(list.len(), 1, "{list:?}");
@@ -59,7 +48,7 @@ fn two_segments() -> Retention {
 
 #[test]
 fn a_cursor_is_where_it_was_left() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     assert!(wal.cursors().unwrap().is_empty());
     assert!(!lab.has(FILE), "no file without a cursor");
@@ -100,7 +89,7 @@ fn a_cursor_is_where_it_was_left() {
 
 #[test]
 fn names_and_places_that_are_none() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     wal.truncate_front(3).unwrap();
     let long = "x".repeat(65);
@@ -165,7 +154,7 @@ fn when_a_commit_is_on_disk() {
         ("closing", |_, wal| wal.close().unwrap(), 6),
     ];
     for (name, way, position) in ways {
-        let lab = nine();
+        let lab = Lab::nine();
         let wal = lab.open();
         let cursor = wal.cursor("a", Start::First).unwrap();
         let calls = lab.disk.mutations();
@@ -182,7 +171,7 @@ fn when_a_commit_is_on_disk() {
 /// Section 7: "Retention (…; not past a cursor)", by what is on disk of it.
 #[test]
 fn retention_keeps_what_a_cursor_needs() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     let slow = wal.cursor("slow", Start::First).unwrap();
     let fast = wal.cursor("fast", Start::End).unwrap();
@@ -212,7 +201,7 @@ fn only_named(wal: &Wal, name: &str) -> CursorInfo {
 /// Where a commit cannot be written for want of room, what was on disk before counts.
 #[test]
 fn retention_goes_by_what_is_on_disk() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     let cursor = wal.cursor("a", Start::First).unwrap();
     commit(&cursor, 9);
@@ -228,7 +217,7 @@ fn retention_goes_by_what_is_on_disk() {
 /// A cursor that was moved back holds what it moved to, before that is on disk.
 #[test]
 fn a_cursor_moved_back_is_not_passed() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     let cursor = wal.cursor("a", Start::End).unwrap();
     cursor.seek(2).unwrap();
@@ -248,7 +237,7 @@ fn a_cursor_behind_its_cap_expires_loudly() {
         Retention::keep_all().max_bytes(480),
         Retention::keep_all().max_age(Duration::from_secs(60)),
     ] {
-        let mut lab = nine();
+        let mut lab = Lab::nine();
         lab.config = lab.config.cursor_cap(cap);
         let wal = lab.open();
         let cursor = wal.cursor("slow", Start::First).unwrap();
@@ -283,7 +272,7 @@ fn a_cursor_behind_its_cap_expires_loudly() {
 /// Without a cap, and below it, nothing expires.
 #[test]
 fn below_its_cap_a_cursor_holds() {
-    let mut lab = nine();
+    let mut lab = Lab::nine();
     lab.config = lab.config.cursor_cap(Retention::keep_all().max_segments(3).max_bytes(720));
     let wal = lab.open();
     let cursor = wal.cursor("a", Start::First).unwrap();
@@ -378,7 +367,7 @@ fn assert_as_told(lab: &Lab, told: Told) {
 #[test]
 fn a_crash_at_every_call() {
     for tear in [SectorTear::Whole, SectorTear::Changed] {
-        let lab = nine();
+        let lab = Lab::nine();
         lab.disk.set_sector_tear(tear);
         let told = Cell::new(Told::default());
         every_stop(&lab, 30, |lab| live(lab, &told), |found, _| assert_as_told(found, told.get()));
@@ -391,7 +380,7 @@ fn a_crash_at_every_call() {
 #[test]
 fn on_a_full_disk() {
     for allocates in [true, false] {
-        let lab = nine();
+        let lab = Lab::nine();
         lab.disk.set_allocate_supported(allocates);
         let wal = lab.open();
         let cursor = wal.cursor("a", Start::First).unwrap();
@@ -409,7 +398,7 @@ fn on_a_full_disk() {
         drop(wal.cursor("b", Start::First).unwrap());
         assert_eq!(wal.cursors().unwrap().len(), 2);
     }
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     lab.disk.set_capacity(Some(lab.disk.used()));
     assert_eq!(kind(wal.cursor("a", Start::First)), ErrorKind::OutOfSpace);
@@ -426,7 +415,7 @@ fn no_room_between_the_two_slots() {
             let fault = Fault::new(Action::Error(walden_sim::ENOSPC)).on([OpKind::Write]);
             lab.disk.add_fault(fault.suffix(".cursors").nth(nth));
         };
-        let lab = nine();
+        let lab = Lab::nine();
         let wal = lab.open();
         full(&lab);
         let made = wal.cursor("a", Start::First);
@@ -445,7 +434,7 @@ fn no_room_between_the_two_slots() {
 /// Section 4.7: "A failed sync is final. … truncation, retention and cursor commits are refused".
 #[test]
 fn a_failed_sync_is_final_for_cursors_too() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     let cursor = wal.cursor("a", Start::First).unwrap();
     commit(&cursor, 3);
@@ -468,7 +457,7 @@ fn a_failed_sync_is_final_for_cursors_too() {
 /// "There is one at a time": among threads that all want it, and commit as they have it.
 #[test]
 fn one_owner_among_threads() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -495,7 +484,7 @@ fn one_owner_among_threads() {
 /// There is room for so many and no more.
 #[test]
 fn the_most_that_there_are() {
-    let lab = nine();
+    let lab = Lab::nine();
     let wal = lab.open();
     for n in 0..1024 {
         drop(wal.cursor(format!("c{n}"), Start::First).unwrap());

@@ -7,134 +7,18 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod shortening;
+mod support;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_walden");
-
-/// What a run gave.
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
-impl Ran {
-    /// The run, which must have ended with `code`.
-    #[track_caller]
-    fn ended(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        self
-    }
-
-    /// The error, as a program reads it.
-    #[track_caller]
-    fn error(&self) -> Value {
-        let error: Value = serde_json::from_str(&self.err).expect(&self.err);
-        for name in ["kind", "message", "path", "offset", "seq", "last_seq", "advice"] {
-            assert!(error.get(name).is_some(), "{name} is not in {error}");
-        }
-        error
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).expect(&self.out)
-    }
-}
-
-/// A folder with room for logs.
-struct Place {
-    dir: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    /// With a log of these lines in `log`.
-    fn with(lines: &str) -> Self {
-        let place = Self::new();
-        place.feed(["append", "log"], lines).ended(0);
-        place
-    }
-
-    /// With a log of 100 entries in small segments.
-    fn with_segments() -> Self {
-        let place = Self::new();
-        let lines: String = (1..=100).map(|n| format!("entry {n} of a log\n")).collect();
-        place.feed(["append", "log", "--segment-size", "1KiB"], &lines).ended(0);
-        place
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.args(args).current_dir(self.path()).stdin(Stdio::null()).env("NO_COLOR", "1");
-        command
-    }
-
-    fn run(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
-        self.command(args).output().unwrap().into()
-    }
-
-    /// Runs with `input` on stdin.
-    fn feed(
-        &self,
-        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
-        input: impl AsRef<[u8]>,
-    ) -> Ran {
-        let mut child = self.piped(args);
-        let mut stdin = child.stdin.take().unwrap();
-        let input = input.as_ref().to_vec();
-        // It may end without reading all.
-        let writer = std::thread::spawn(move || stdin.write_all(&input));
-        let ran = child.wait_with_output().unwrap().into();
-        drop(writer.join().unwrap());
-        ran
-    }
-
-    fn piped(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Child {
-        let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
-    }
-}
-
-fn interrupt(child: &Child) {
-    let done = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(done.success());
-}
-
-/// Turns a byte of the first segment's record over.
-fn damage(log: &Path, offset: usize) {
-    let path = log.join("segment-0000.wal");
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[offset] ^= 0xff;
-    fs::write(&path, bytes).unwrap();
-}
+use self::support::{PROGRAM, Place, Ran, damage, interrupt, skip};
 
 #[test]
 fn append_tells_the_seq_ids_and_cat_gives_the_lines_back() {
@@ -354,116 +238,6 @@ fn damage_is_3_after_the_sound_entries() {
 }
 
 #[test]
-fn truncate_shows_first_and_acts_when_told() {
-    let place = Place::with_segments();
-    let before = place.run(["cat", "log"]).out;
-    let ran = place.run(["truncate", "log", "--front", "60"]).ended(0);
-    assert!(ran.out.contains("nothing was changed; add --yes"), "{ran:?}");
-    assert!(ran.out.contains("1..=59") && ran.out.contains("segment-0000.wal"), "{ran:?}");
-    assert_eq!(place.run(["cat", "log"]).out, before);
-    let plan = place.run(["truncate", "log", "--front", "60", "--json"]).ended(0).json();
-    let done = place.run(["truncate", "log", "--front", "60", "--json", "--yes"]).ended(0).json();
-    assert_eq!((&plan["changed"], &done["changed"]), (&false.into(), &true.into()));
-    assert_eq!(plan["segments"], done["segments"]);
-    for segment in done["segments"].as_array().unwrap() {
-        let path = place.path().join(segment["path"].as_str().unwrap());
-        assert_eq!(path.exists(), segment["whole"] == false, "{segment}");
-    }
-    place.run(["truncate", "log", "--back", "61", "--yes"]).ended(0);
-    let left = "entry 60 of a log\nentry 61 of a log\n";
-    assert_eq!(place.run(["cat", "log"]).ended(0).out, left);
-    place.run(["truncate", "log", "--reset", "1000", "--yes"]).ended(0);
-    assert_eq!(place.feed(["append", "log"], "new\n").ended(0).out, "1000..=1000\n");
-    assert_eq!(
-        place.run(["truncate", "log", "--front", "9999", "--json"]).ended(1).error()["kind"],
-        "OutOfRange"
-    );
-    assert_eq!(place.run(["truncate", "log", "--back", "5"]).ended(1).out, "");
-}
-
-#[test]
-fn retain_shows_first_and_acts_when_told() {
-    let place = Place::with_segments();
-    let args = ["retain", "log", "--max-segments", "2"];
-    let ran = place.run(args).ended(0);
-    assert!(ran.out.contains("nothing was changed; add --yes"), "{ran:?}");
-    assert_eq!(place.run(["cat", "log"]).out.lines().count(), 100);
-    let done = place.run(args.into_iter().chain(["--yes", "--json"])).ended(0).json();
-    let first = done["first_seq"].as_u64().unwrap();
-    assert!(first > 1, "{done}");
-    let left = place.run(["cat", "log"]).ended(0).out;
-    assert!(left.starts_with(&format!("entry {first} of")), "{left}");
-    let ran = place.run(["retain", "log", "--max-age", "1d", "--yes"]).ended(0);
-    assert!(ran.out.contains("no entries went"), "{ran:?}");
-}
-
-#[test]
-fn cursors_are_shown_set_and_removed() {
-    let place = Place::with_segments();
-    assert_eq!(place.run(["cursor", "list", "log"]).ended(0).out, "no cursors\n");
-    let made = place.run(["cursor", "set", "log", "mailer", "--at", "40"]).ended(0);
-    assert_eq!(made.out, "mailer made: 40 comes next\n");
-    place.run(["cursor", "set", "log", "index", "--end"]).ended(0);
-    let ran = place.run(["cursor", "list", "log"]).ended(0);
-    let rows: Vec<Vec<&str>> =
-        ran.out.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows, [["index", "101", "0", "good"], ["mailer", "40", "61", "good"]]);
-    // What is planned and what is done stop at the cursor.
-    let args = ["retain", "log", "--max-segments", "1", "--json"];
-    let plan = place.run(args).ended(0).json();
-    let done = place.run(args.into_iter().chain(["--yes"])).ended(0).json();
-    assert_eq!(plan["first_seq"], done["first_seq"]);
-    let first = done["first_seq"].as_u64().unwrap();
-    assert!((2..=40).contains(&first), "{done}");
-    let ran = place.run(["cat", "log"]).ended(0).out;
-    assert!(ran.starts_with(&format!("entry {first} of")), "{ran}");
-    let moved = place.run(["cursor", "set", "log", "mailer", "--first", "--json"]).ended(0).json();
-    assert_eq!((&moved["position"], &moved["made"]), (&first.into(), &false.into()));
-    let outside = place.run(["cursor", "set", "log", "mailer", "--at", "999", "--json"]).ended(1);
-    assert_eq!(outside.error()["kind"], "BeyondEnd");
-    place.run(["truncate", "log", "--front", "90", "--yes"]).ended(0);
-    let list = place.run(["cursor", "list", "log", "--json"]).ended(0).json();
-    assert_eq!(list["cursors"][1]["problem"], "Removed");
-    assert!(place.run(["inspect", "log"]).ended(0).out.contains("index at 101, mailer at"));
-    place.run(["cursor", "remove", "log", "mailer"]).ended(0);
-    let again = place.run(["cursor", "remove", "log", "mailer", "--json"]).ended(1);
-    assert_eq!(again.error()["kind"], "NotFound");
-    // Those that are damaged.
-    let lines = "another line of the log\n".repeat(60);
-    place.feed(["append", "log", "--segment-size", "1KiB"], lines).ended(0);
-    let file = place.path().join("log/segment.cursors");
-    let len = fs::metadata(&file).unwrap().len();
-    fs::write(&file, vec![7; usize::try_from(len).unwrap()]).unwrap();
-    assert!(place.run(["cursor", "list", "log"]).ended(3).out.contains("neither slot"));
-    let ran = place.run(["verify", "log"]).ended(3).out;
-    assert!(ran.contains("next: walden cursor remove log --unreadable"), "{ran}");
-    place.run(["retain", "log", "--max-segments", "1", "--yes"]).ended(3);
-    place.run(["cursor", "remove", "log", "--unreadable"]).ended(0);
-    place.run(["verify", "log"]).ended(0);
-    assert_eq!(place.run(["cursor", "list", "log"]).ended(0).out, "no cursors\n");
-    place.run(["retain", "log", "--max-segments", "1", "--yes"]).ended(0);
-}
-
-#[test]
-fn commands_that_cut_make_no_log() {
-    let place = Place::new();
-    fs::create_dir(place.path().join("empty")).unwrap();
-    for args in [
-        &["truncate", "empty", "--front", "1", "--yes"][..],
-        &["retain", "empty", "--max-segments", "1", "--yes", "--prefix", "segment"],
-        &["cursor", "set", "empty", "a", "--first", "--prefix", "segment"],
-        &["cursor", "remove", "empty", "a"],
-        &["cursor", "list", "empty"],
-        &["cat", "empty"],
-        &["tail", "empty", "--follow"],
-    ] {
-        let ran = place.run(args.iter().copied().chain(["--json"])).ended(1);
-        assert_eq!(ran.error()["kind"], "NotFound");
-    }
-    assert_eq!(fs::read_dir(place.path().join("empty")).unwrap().count(), 0);
-}
-
-#[test]
 fn missing_folders_and_files_for_folders_are_errors() {
     let place = Place::new();
     fs::write(place.path().join("file"), "x").unwrap();
@@ -651,12 +425,4 @@ fn the_demonstration_keeps_a_folder_that_was_given_and_spares_one_in_use() {
     assert_eq!(last, "after the cut\n");
     place.run(["demo", "new", "--rounds", "1"]).ended(1);
     place.run(["demo", "--files", "missing", "--rounds", "1"]).ended(1);
-}
-
-/// Passes, and says why; fails where nothing may be skipped.
-#[expect(clippy::print_stdout, reason = "a test that skips says so")]
-fn skip(reason: &str) {
-    let strict = std::env::var_os("WALDEN_NO_SKIP").is_some_and(|value| value == "1");
-    assert!(!strict, "WALDEN_NO_SKIP=1, and a test would be skipped: {reason}");
-    println!("skipped: {reason}");
 }
