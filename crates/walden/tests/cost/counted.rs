@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use walden::storage::{Access, DirEntry, File, Storage};
 
@@ -12,7 +12,7 @@ use walden::storage::{Access, DirEntry, File, Storage};
 pub(crate) type Counts = BTreeMap<(String, &'static str), (u64, u64)>;
 
 #[derive(Debug, Default)]
-struct Tally(Mutex<Counts>);
+struct Tally(Mutex<Counts>, Duration);
 
 impl Tally {
     fn add(&self, kind: &str, call: &'static str, bytes: usize) {
@@ -31,7 +31,12 @@ pub(crate) struct CountingStorage {
 
 impl CountingStorage {
     pub(crate) fn new(inner: Arc<dyn Storage>) -> Self {
-        Self { inner, tally: Arc::default() }
+        Self::slow(inner, Duration::ZERO)
+    }
+
+    /// One whose syncs of data take so much longer.
+    pub(crate) fn slow(inner: Arc<dyn Storage>, sync: Duration) -> Self {
+        Self { inner, tally: Arc::new(Tally(Mutex::default(), sync)) }
     }
 
     /// What was counted since the last call.
@@ -136,6 +141,7 @@ impl File for CountingFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.count("sync", 0);
+        std::thread::sleep(self.tally.1);
         self.inner.sync_data()
     }
 
@@ -160,7 +166,12 @@ impl File for CountingFile {
     }
 
     fn warm(&self, to: u64) -> u64 {
-        self.inner.warm(to)
+        let warm = self.inner.warm(to);
+        // Where there is nothing to warm, this is no call of anything.
+        if warm != u64::MAX {
+            self.count("warm", 0);
+        }
+        warm
     }
 
     fn is_mapped(&self) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! - `heap`: allocations (none, once a log is under way).
 //! - `storage`: calls of the storage and bytes given to it, of each strategy, against `storage.txt`.
+//! - `ahead`: what is done before it is needed, or not at all.
 //! - `calls`: system calls of the real thing, by strace.
 //! - `instructions`: by callgrind, against `instructions.txt`; compiled in release builds only
 //!   (`cargo test --release -p walden --test cost`).
@@ -14,6 +15,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail the test")]
 #![expect(clippy::print_stdout, reason = "a test that skips says so")]
 
+mod ahead;
 mod calls;
 mod child;
 mod counted;

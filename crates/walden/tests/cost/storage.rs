@@ -48,7 +48,7 @@ fn counts(config: Config, batched: bool) -> Counts {
     storage.take()
 }
 
-fn of(counts: &Counts, kind: &str, call: &'static str) -> (u64, u64) {
+pub(crate) fn of(counts: &Counts, kind: &str, call: &'static str) -> (u64, u64) {
     counts.get(&(kind.to_owned(), call)).copied().unwrap_or_default()
 }
 

@@ -1,0 +1,119 @@
+//! What is done before it is needed, shared, or left undone: seen by what the storage is asked for.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use walden::storage::{MmapStorage, SystemClock};
+use walden::{Config, Engine, Maintenance, Retention, SyncStrategy, Wal};
+use walden_sim::{SimClock, SimDisk};
+
+use super::counted::CountingStorage;
+use super::storage::of;
+use super::{PAYLOAD, RECORD, skipped};
+
+/// A log on a simulated disk, whose upkeep is done when a test says so.
+fn simulated(config: Config) -> (Wal, CountingStorage) {
+    let clock = SimClock::new(1);
+    let storage = CountingStorage::new(Arc::new(SimDisk::with_clock(clock.clone())));
+    let config = config.maintenance(Maintenance::Manual);
+    let wal = Wal::open_with(Path::new("/log"), config, Arc::new(storage.clone()), Arc::new(clock));
+    let wal = wal.unwrap();
+    wal.tick().unwrap();
+    (wal, storage)
+}
+
+fn fill(wal: &Wal, entries: u64) {
+    for _ in 0..entries {
+        wal.append([7; PAYLOAD]).unwrap();
+        wal.tick().unwrap();
+    }
+}
+
+/// What goes is sealed, and durable: a sync of what came since would keep appends waiting for it.
+#[test]
+fn retention_syncs_nothing_that_was_appended_since() {
+    let (wal, storage) = simulated(Config::os_cache().segment_size(100 * RECORD));
+    fill(&wal, 450);
+    let behind = wal.next_seq() - 1 - wal.durable_seq();
+    assert!(behind >= 40, "{behind} entries are not durable");
+    storage.take();
+    assert_eq!(wal.retain(&Retention::keep_all().max_segments(2)).unwrap(), 3);
+    let counts = storage.take();
+    assert_eq!(of(&counts, ".wal", "sync").0, 0, "{counts:?}");
+    assert_eq!(wal.next_seq() - 1 - wal.durable_seq(), behind);
+    // Where it has to be durable first, it is made so.
+    wal.truncate_front(wal.next_seq() - 1).unwrap();
+    assert_eq!(of(&storage.take(), ".wal", "sync").0, 1);
+}
+
+/// From an entry of the sparse index on: half a block of 32 on average.
+#[test]
+fn a_lookup_reads_as_far_as_its_entry() {
+    let (wal, storage) = simulated(Config::os_cache().segment_size(1000 * RECORD));
+    fill(&wal, 3000);
+    for seq in 1..=2000 {
+        wal.get(seq).unwrap().unwrap();
+    }
+    storage.take();
+    for seq in 1..=2000 {
+        wal.get(seq).unwrap().unwrap();
+    }
+    let (_, bytes) = of(&storage.take(), ".wal", "read");
+    let most = 2000 * (32 * RECORD / 2 + RECORD);
+    assert!(bytes <= most, "{bytes} bytes were read, {most} should do");
+}
+
+/// By the log's upkeep, so that an append finds its pages present; not in `Always`, whose syncs would write them.
+#[test]
+fn space_is_made_present_ahead_of_appends() {
+    for (strategy, ahead) in [
+        (SyncStrategy::OsCache, true),
+        (SyncStrategy::Background, true),
+        (SyncStrategy::Always, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = CountingStorage::new(Arc::new(MmapStorage::new()));
+        let config = Config::os_cache().sync_strategy(strategy).engine(Engine::Mmap);
+        let config = config.maintenance(Maintenance::Manual).segment_size(8 << 20);
+        let clock = Arc::new(SystemClock::default());
+        let wal = Wal::open_with(dir.path(), config, Arc::new(storage.clone()), clock).unwrap();
+        if !wal.stats().mapped {
+            skipped("space cannot be reserved and mapped here");
+            return;
+        }
+        wal.tick().unwrap();
+        storage.take();
+        // Asked for once at the beginning, and then before each MiB.
+        for _ in 0..60 {
+            wal.append([7; 100 << 10]).unwrap();
+            wal.tick().unwrap();
+        }
+        let (calls, _) = of(&storage.take(), ".wal", "warm");
+        assert_eq!(calls >= 5, ahead, "{strategy:?}: {calls}");
+        assert!(ahead || calls == 0, "{strategy:?}: {calls}");
+    }
+}
+
+/// Two that append in turn would each wait for the other's sync, and then for their own.
+#[test]
+fn two_threads_share_their_syncs() {
+    let slow = Duration::from_millis(3);
+    let storage = CountingStorage::slow(Arc::new(SimDisk::new()), slow);
+    let clock = Arc::new(SystemClock::default());
+    let config = Config::durable();
+    let wal = Wal::open_with(Path::new("/log"), config, Arc::new(storage.clone()), clock).unwrap();
+    storage.take();
+    let each = 60;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..each {
+                    wal.append([7; PAYLOAD]).unwrap();
+                }
+            });
+        }
+    });
+    let (syncs, _) = of(&storage.take(), ".wal", "sync");
+    assert!(syncs <= each * 3 / 2, "{syncs} syncs for {} appends", 2 * each);
+}
