@@ -96,15 +96,17 @@ fn space_is_made_present_ahead_of_appends() {
 }
 
 /// Two that append in turn would each wait for the other's sync, and then for their own.
+///
+/// About as many syncs as each appends (401 to 404 here, on a busy machine); without waiting for the other 534 to 600.
 #[test]
 fn two_threads_share_their_syncs() {
-    let slow = Duration::from_millis(3);
+    let slow = Duration::from_micros(100);
     let storage = CountingStorage::slow(Arc::new(SimDisk::new()), slow);
     let clock = Arc::new(SystemClock::default());
     let config = Config::durable();
     let wal = Wal::open_with(Path::new("/log"), config, Arc::new(storage.clone()), clock).unwrap();
     storage.take();
-    let each = 60;
+    let each = 400;
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -115,5 +117,5 @@ fn two_threads_share_their_syncs() {
         }
     });
     let (syncs, _) = of(&storage.take(), ".wal", "sync");
-    assert!(syncs <= each * 3 / 2, "{syncs} syncs for {} appends", 2 * each);
+    assert!(syncs <= each * 5 / 4, "{syncs} syncs for {} appends", 2 * each);
 }
