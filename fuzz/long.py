@@ -21,7 +21,7 @@ import time
 
 FUZZ = pathlib.Path(__file__).resolve().parent
 ROOT = FUZZ.parent
-TARGETS = ["record", "folder", "index", "manifest", "frames", "operations", "arguments", "framing"]
+TARGETS = ["record", "folder", "index", "manifest", "cursors", "frames", "operations", "arguments", "framing"]
 LIMITS = ["-max_len=4096", "-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_mb=256"]
 
 

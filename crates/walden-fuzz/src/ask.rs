@@ -177,7 +177,7 @@ fn files(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
     files.map(|path| (path.clone(), disk.read_file(&path).unwrap())).collect()
 }
 
-fn target(disk: &SimDisk) -> Target {
+pub(crate) fn target(disk: &SimDisk) -> Target {
     Target::new(DIR, "segment", Arc::new(disk.clone()), Arc::new(SimClock::new(98)))
 }
 

@@ -14,6 +14,7 @@ pub(crate) enum Which {
     Any,
     Index,
     Manifest,
+    Cursors,
 }
 
 /// A name in the log's folder.
@@ -67,7 +68,7 @@ pub(crate) enum Edit {
     Remove {
         file: u8,
     },
-    /// A field of the manifest, a mark or an index changed, and the checksum with it.
+    /// A field of the manifest, a mark, an index or a cursor changed, and the checksum with it.
     Field {
         file: u8,
         block: u8,
@@ -115,6 +116,7 @@ fn choose(disk: &SimDisk, file: u8, which: Which) -> Option<PathBuf> {
         Which::Any => true,
         Which::Index => has_extension(path, "idx"),
         Which::Manifest => has_extension(path, "manifest"),
+        Which::Cursors => has_extension(path, "cursors"),
     });
     let at = usize::from(file).checked_rem(files.len())?;
     Some(files.swap_remove(at))
@@ -182,6 +184,8 @@ impl Edit {
                     }
                 } else if has_extension(path, "idx") {
                     index_field(bytes, at, value);
+                } else if has_extension(path, "cursors") {
+                    slot_field(bytes, usize::from(*block), at, value);
                 }
             }
             _ => {}
@@ -234,4 +238,15 @@ fn index_field(bytes: &mut [u8], at: usize, value: &Value) {
     }
     let crc = crc32c::crc32c(&bytes[..92]);
     bytes[92..96].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Changes one of a cursor's slots: a magic number of 8 bytes, a checksum, and 124 bytes that it covers, at the
+/// beginning of a block.
+fn slot_field(bytes: &mut [u8], block: usize, at: usize, value: &Value) {
+    let blocks = bytes.len().div_ceil(BLOCK).max(1);
+    let Some(slot) = bytes.get_mut(block % blocks * BLOCK..) else { return };
+    let Some(slot) = slot.get_mut(..12 + 124) else { return };
+    value.put(&mut slot[12 + at % 124..]);
+    let crc = crc32c::crc32c(&slot[12..]);
+    slot[8..12].copy_from_slice(&crc.to_le_bytes());
 }

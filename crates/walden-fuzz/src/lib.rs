@@ -20,6 +20,7 @@
 )]
 
 mod ask;
+mod cursors;
 mod edits;
 mod frames;
 mod logs;
@@ -47,6 +48,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("folder", folder),
     ("index", index),
     ("manifest", manifest),
+    ("cursors", cursors),
     ("frames", frames::run),
     ("operations", operations::run),
 ];
@@ -113,6 +115,14 @@ pub fn manifest(data: &[u8]) {
     show(&base);
     let made = base.made();
     ask::everything(&made.disk, edited(&mut bytes, &made.disk, Which::Manifest));
+}
+
+/// The cursors' file alone: whatever it holds, each entry is found, and no cursor comes to a place where it never was.
+pub fn cursors(data: &[u8]) {
+    let mut bytes = Unstructured::new(data);
+    let made = logs::with_cursors();
+    let forged = edited(&mut bytes, &made.disk, Which::Cursors);
+    cursors::ask(&made, forged);
 }
 
 pub use crate::frames::run as frames;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
-use walden::{Config, LogReader, Maintenance, RecoveryMode, Result, SyncStrategy, Wal};
+use walden::{Config, LogReader, Maintenance, RecoveryMode, Result, Start, SyncStrategy, Wal};
 use walden_sim::{SimClock, SimDisk};
 
 use crate::pieces;
@@ -142,4 +142,32 @@ fn go() -> Made {
         disk.write_file(segment(ordinal), &bytes).unwrap();
     }
     Made { disk, entries }
+}
+
+/// What a cursor of [`with_cursors`] was told: where it began, and how far it came.
+pub(crate) const CURSORS: [(&str, u64, u64); 3] = [("a", 3, 9), ("b", 1, 12), ("c", 12, 17)];
+
+/// A closed log of several segments with cursors, each of which was committed twice: both slots of each are written.
+pub(crate) fn with_cursors() -> Made {
+    thread_local! {
+        static MADE: OnceCell<Made> = const { OnceCell::new() };
+    }
+    MADE.with(|made| {
+        let made = made.get_or_init(|| {
+            let made = Base::Closed.made();
+            let log = open(&made.disk, RecoveryMode::Strict).unwrap();
+            for (name, from, to) in CURSORS {
+                let cursor = log.cursor(name, Start::At(from)).unwrap();
+                for seq in [from + 1, to - 1] {
+                    cursor.commit(seq).unwrap();
+                    log.sync().unwrap();
+                }
+            }
+            log.close().unwrap();
+            drop(log);
+            made.disk.settle();
+            made
+        });
+        Made { disk: made.disk.fork(), entries: made.entries.clone() }
+    })
 }

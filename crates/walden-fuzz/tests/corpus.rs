@@ -46,6 +46,11 @@ fn manifest() {
 }
 
 #[test]
+fn cursors() {
+    replay("cursors");
+}
+
+#[test]
 fn frames() {
     replay("frames");
 }
