@@ -119,6 +119,7 @@
 //! | `read` | readers, ranges, followers, the read-only log |
 //! | `frames`, `replicate` | stored bytes and their history, from one log to another |
 //! | `maintain` | what is done besides appending |
+//! | `seal` | what is complete becomes durable, named so, and gets its index |
 //! | [`offline`] | looking at, checking, repairing, saving and copying a log that nobody writes |
 //! | [`storage`] | the operating system behind two traits |
 //!
@@ -144,6 +145,7 @@ mod read;
 mod record;
 mod recover;
 mod replicate;
+mod seal;
 mod segment;
 mod segments;
 mod snapshot;
