@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use shuttle::thread;
 use walden::{Event, Follower, Wal};
+use walden_sim::{Action, ENOSPC, Fault, OpKind};
 
 use crate::appends::{appending, holds, joined, payloads};
 use crate::disk::{Slow, config};
@@ -215,5 +216,54 @@ fn cuts_against_each_other() {
         let entries = slow.after_power_cut(config());
         let entries: Copy = entries.into_iter().map(|e| (e.seq, e.payload.to_vec())).collect();
         assert_eq!(entries, found);
+    });
+}
+
+/// A cut takes the place of an earlier one that waits for room, while appends try to finish that one: there is room
+/// again from the third try on, whoever makes that.
+#[test]
+fn a_cut_behind_one_that_waits_for_room() {
+    explore(|| {
+        let slow = Slow::new();
+        let wal = slow.open(config());
+        for payload in payloads(0, 4, 20) {
+            wal.append(payload).unwrap();
+        }
+        for nth in [1, 2] {
+            let full = Fault::new(Action::Error(ENOSPC)).on([OpKind::Create]).suffix(".next");
+            slow.disk.add_fault(full.nth(nth));
+        }
+        wal.truncate_back(3).unwrap();
+        let threads = [1, 2].map(|who| {
+            let wal = wal.clone();
+            thread::spawn(move || {
+                let mut acked = Vec::new();
+                for payload in payloads(who, 2, 20) {
+                    match wal.append(&payload) {
+                        Ok(seq) => acked.push((seq, payload)),
+                        Err(error) => assert!(error.is_out_of_space(), "{error}"),
+                    }
+                }
+                acked
+            })
+        });
+        let cutting = wal.clone();
+        let cutting = thread::spawn(move || cutting.truncate_back(1));
+        cutting.join().unwrap().unwrap();
+        // The tries without room may have been this one's.
+        let after = (0..3).find_map(|_| wal.append("after").ok()).unwrap();
+        let acked: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let found = contents(&wal);
+        assert_eq!(found[&1], payloads(0, 1, 20)[0]);
+        assert_eq!(found[&after], b"after", "appended after the cut");
+        for (seq, payload) in found.iter().filter(|(seq, _)| ![1, after].contains(seq)) {
+            assert!(
+                acked.contains(&(*seq, payload.clone())),
+                "seq id {seq} is what someone appended"
+            );
+        }
+        let entries = slow.after_power_cut(config());
+        let entries: Copy = entries.into_iter().map(|e| (e.seq, e.payload.to_vec())).collect();
+        assert_eq!(entries, found, "what is durable is the log");
     });
 }

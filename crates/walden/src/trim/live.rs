@@ -206,15 +206,16 @@ impl Log {
                 }
                 State::Pending => {
                     drop(appender);
-                    if let Err(error) = self.finish_pending() {
-                        let can_go_on = for_a_cut && error.is_out_of_space();
-                        return if can_go_on && self.stop_before_new_segment() {
-                            Ok(())
-                        } else {
-                            Err(error)
-                        };
+                    let finished = self.finish_pending();
+                    let full = finished.as_ref().is_err_and(Error::is_out_of_space);
+                    if for_a_cut && full && self.stop_before_new_segment() {
+                        return Ok(());
                     }
                     appender = self.appender.lock();
+                    // Where it waits no more, another one has found room meanwhile.
+                    if !full || matches!(appender.state, State::Pending) {
+                        finished?;
+                    }
                 }
                 State::Closed => return Err(Error::closed()),
             }
