@@ -97,7 +97,9 @@ fn space_is_made_present_ahead_of_appends() {
 
 /// Two that append in turn would each wait for the other's sync, and then for their own.
 ///
-/// About as many syncs as each appends (401 to 404 here, on a busy machine); without waiting for the other 534 to 600.
+/// About as many syncs as each appends (401 to 404 of 400 here); without waiting for the other 534 to 600. The wait is
+/// bounded by time, so where other programs keep one of the two from running, there are more: the best of some rounds
+/// counts, and without that wait none comes near.
 #[test]
 fn two_threads_share_their_syncs() {
     let slow = Duration::from_micros(100);
@@ -105,17 +107,23 @@ fn two_threads_share_their_syncs() {
     let clock = Arc::new(SystemClock::default());
     let config = Config::durable();
     let wal = Wal::open_with(Path::new("/log"), config, Arc::new(storage.clone()), clock).unwrap();
-    storage.take();
-    let each = 400;
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                for _ in 0..each {
-                    wal.append([7; PAYLOAD]).unwrap();
-                }
-            });
-        }
-    });
-    let (syncs, _) = of(&storage.take(), ".wal", "sync");
-    assert!(syncs <= each * 5 / 4, "{syncs} syncs for {} appends", 2 * each);
+    let each = 100;
+    let round = || {
+        storage.take();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..each {
+                        wal.append([7; PAYLOAD]).unwrap();
+                    }
+                });
+            }
+        });
+        of(&storage.take(), ".wal", "sync").0
+    };
+    let mut counts = Vec::new();
+    while counts.last().is_none_or(|syncs| *syncs > each * 9 / 8) {
+        assert!(counts.len() < 100, "syncs for {} appends, round by round: {counts:?}", 2 * each);
+        counts.push(round());
+    }
 }

@@ -3,6 +3,7 @@
 //! - `heap`: allocations (none, once a log is under way).
 //! - `storage`: calls of the storage and bytes given to it, of each strategy, against `storage.txt`.
 //! - `ahead`: what is done before it is needed, or not at all.
+//! - `waiting`: how often followers that have all there is wake up.
 //! - `calls`: system calls of the real thing, by strace.
 //! - `instructions`: by callgrind, against `instructions.txt`; compiled in release builds only
 //!   (`cargo test --release -p walden --test cost`).
@@ -24,6 +25,8 @@ mod heap;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(debug_assertions)))]
 mod instructions;
 mod storage;
+#[cfg(target_os = "linux")]
+mod waiting;
 
 use walden::{Config, Engine, SyncStrategy};
 
