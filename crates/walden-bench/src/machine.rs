@@ -80,6 +80,29 @@ pub(crate) fn most_resident() -> Option<f64> {
     Some(kib / 1024.0)
 }
 
+/// What a process holds of the machine at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    /// Bytes.
+    pub(crate) resident: u64,
+    pub(crate) descriptors: u64,
+    pub(crate) threads: u64,
+}
+
+impl Held {
+    pub(crate) fn look() -> Result<Self> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = line.unwrap_or_default().trim().trim_end_matches(" kB").parse()?;
+        let count = |dir: &str| Ok::<_, std::io::Error>(fs::read_dir(dir)?.count() as u64);
+        Ok(Self {
+            resident: kib << 10,
+            descriptors: count("/proc/self/fd")?,
+            threads: count("/proc/self/task")?,
+        })
+    }
+}
+
 /// The processor time of all threads of this process so far.
 pub(crate) fn processor_time() -> Result<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);

@@ -5,7 +5,7 @@
 //! turn, and what is quoted is the median of the ratios of the rounds, with their spread.
 //!
 //! `cases` says what is measured, `work` and `baseline` and `peers` do it, `run` interleaves it in child processes,
-//! `results` keeps it, `report` and `plot` show it.
+//! `results` keeps it, `report` and `plot` show it. `scale` asks how much there can be of something.
 
 mod baseline;
 mod case;
@@ -17,6 +17,7 @@ mod plot;
 mod report;
 mod results;
 mod run;
+mod scale;
 mod stats;
 mod store;
 mod subject;
@@ -63,6 +64,9 @@ enum Command {
         #[arg(long, default_value = ".")]
         dir: PathBuf,
     },
+    /// How much there can be of something, as a Markdown table on standard output.
+    #[command(subcommand)]
+    Scale(scale::Scale),
     /// List the cases and what stands in them.
     List {
         #[command(flatten)]
@@ -168,6 +172,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Report { results, out } => report(&results, out.as_deref()),
         Command::Syncs { dir } => syncs(&dir),
+        Command::Scale(scale) => scale::run(&scale).and_then(|page| print(&page)),
         Command::List { sizes } => list(&sizes),
         Command::Measure { dir, fixtures, seconds, result, subject } => {
             measure(&subject, &work::Place { dir, fixtures, seconds }, &result)
