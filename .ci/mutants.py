@@ -118,7 +118,7 @@ def simulate(seeds):
 
 def rules():
     """The tests of the target `rules` that fail."""
-    command = ["cargo", "test", "--locked", "-q", "-p", "walden", "--test", "rules"]
+    command = ["cargo", "test", "--locked", "-q", "-p", "walden", "--features", "lz4,zstd", "--test", "rules"]
     code, out = run(command, RULES_SECONDS)
     if code is None:
         return ["hangs"]
@@ -139,7 +139,7 @@ def attempt(patch, seeds, both):
         simulation = simulate(seeds)
         tests = []
         if both or not simulation:
-            failed = build(["cargo", "test", "--locked", "-q", "-p", "walden", "--test", "rules", "--no-run"])
+            failed = build(["cargo", "test", "--locked", "-q", "-p", "walden", "--features", "lz4,zstd", "--test", "rules", "--no-run"])
             if failed:
                 sys.exit(f"the rules do not build with {patch.name if patch else 'HEAD'}:\n{failed}")
             tests = rules()

@@ -52,7 +52,7 @@ pub enum BatchFormat {
 ///
 /// A batch is compressed as a whole, which gains far more than small entries one by one. What does not get
 /// smaller, or is shorter than [`Config::compression_threshold`], is stored as it is. The checksum covers what
-/// is stored: recovery, retention, copies and frames need no codec.
+/// is stored: recovery, retention and copies need neither codec nor dictionary, frames the latter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Compression {
@@ -61,7 +61,8 @@ pub enum Compression {
     None,
     /// By Snappy: fast, in Rust alone. Feature `snappy`.
     Snappy,
-    /// By Zstandard: smallest. Feature `zstd`, which builds the C library.
+    /// By Zstandard: smallest. Feature `zstd`, which builds the C library. Small payloads are compressed with the log's
+    /// newest dictionary, if it has one ([`Wal::train_dictionary`](crate::Wal::train_dictionary)).
     Zstd {
         /// From 1 (fast) to 22 (small, and slow to write); 0 is the library's own, 3; below 0 still faster.
         level: i32,

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     TornTail,
     /// Written by a newer version, or with a feature that is not compiled in.
     Unsupported,
+    /// A record is compressed with a dictionary whose file, which [`Error::file`] names, is not there.
+    MissingDictionary,
     /// A position above the next seq id; a cursor's, above what is durable.
     BeyondEnd,
     /// A position below the first seq id: truncated or expired by retention.
@@ -311,6 +313,7 @@ impl From<Error> for io::Error {
             | ErrorKind::OutOfRange
             | ErrorKind::Diverged => io::ErrorKind::InvalidInput,
             ErrorKind::NotFound
+            | ErrorKind::MissingDictionary
             | ErrorKind::Removed
             | ErrorKind::Expired
             | ErrorKind::Truncated

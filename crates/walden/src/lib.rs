@@ -85,7 +85,8 @@
 //! ```
 //!
 //! Smaller on the disk, with the feature `lz4`, `snappy` or `zstd`: [`Config::compression`] for a log,
-//! [`Wal::with_compression`] for some of what is appended; a batch is compressed as a whole.
+//! [`Wal::with_compression`] for some of what is appended; a batch is compressed as a whole, and small entries gain most
+//! by a dictionary of the log's own ([`Wal::train_dictionary`]).
 //!
 //! Remembering how far a consumer has come, over crashes, with retention that keeps what it has not seen:
 //! [`Wal::cursor`].
@@ -116,6 +117,7 @@
 //! | `recover` | opening: facts, verdict, repair |
 //! | `trim` | cuts at both ends, retention |
 //! | `cursors` | named positions that outlive the process, and hold retention back |
+//! | `dictionaries` | what small records are compressed with, trained from the log itself |
 //! | `read` | readers, ranges, followers, the read-only log |
 //! | `frames`, `replicate` | stored bytes and their history, from one log to another |
 //! | `maintain` | what is done besides appending |
@@ -132,6 +134,7 @@
 mod close;
 mod config;
 mod cursors;
+mod dictionaries;
 mod entry;
 mod error;
 mod frames;
@@ -161,6 +164,7 @@ pub use config::{
     BatchFormat, Compression, Config, Maintenance, Mode, RecoveryMode, Retention, SyncStrategy,
 };
 pub use cursors::{Cursor, CursorInfo, Start};
+pub use dictionaries::DictionaryInfo;
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
 pub use frames::Frames;

@@ -88,8 +88,8 @@ impl Log {
         let OpenedLog { keeper, lock, sealed, active, next_seq, pending, report } = opened;
         keeper.file.latch_by(&latch);
         let storage = Arc::clone(&keeper.storage);
-        let files = Arc::new(FileCache::new(Arc::clone(&storage)));
         let names = keeper.names.clone();
+        let files = Arc::new(FileCache::new(Arc::clone(&storage), &names));
         let mut segments = found_segments(&names, &files, &sealed, pending.as_ref());
         segments.extend(prepared_segment(&keeper.manifest, &names, &files));
         let mut allocated = None;

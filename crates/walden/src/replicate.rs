@@ -18,7 +18,7 @@ impl Log {
     /// the strategy says.
     ///
     /// # Errors
-    /// `Gap`, `Diverged`, `TooLarge` with nothing appended; else as an append.
+    /// `Gap`, `Diverged`, `TooLarge`, `MissingDictionary` with nothing appended; else as an append.
     pub(crate) fn append_frames(self: &Arc<Self>, frames: &Frames) -> Result<Range<u64>> {
         refuse_in_callback()?;
         let _one = self.grafting.lock();
@@ -29,6 +29,7 @@ impl Log {
             if let Ok(len) = record::content_len(&record.header, record.stored) {
                 self.check_size(len.saturating_add(record::OVERHEAD))?;
             }
+            self.has_dictionary(&record)?;
         }
         let next = self.watermark.appended();
         let seqs = frames.seqs();
@@ -45,6 +46,21 @@ impl Log {
         }
         self.settle_before(seqs.end, era)?;
         Ok(next.min(seqs.end)..seqs.end)
+    }
+
+    /// Refuses a record that nobody could read here for want of its dictionary.
+    fn has_dictionary(&self, record: &Record<'_>) -> Result<()> {
+        let Some(id) = record::dictionary_of(&record.header, record.stored) else { return Ok(()) };
+        self.files.dictionaries.get(id).map(drop).map_err(|error| {
+            let error = error.seqs(record.seq(), record.next_seq().saturating_sub(1));
+            if error.kind() != ErrorKind::MissingDictionary {
+                return error;
+            }
+            error.advice(format!(
+                "nothing was appended; give this log the dictionary {id} of the one that they come from \
+                 (Wal::dictionary, Wal::add_dictionary, or a copy of the file), then send them again"
+            ))
+        })
     }
 
     /// Appends the records of one epoch.
@@ -124,7 +140,9 @@ impl Log {
             Some(content) => content,
             None => {
                 let most = self.settings.max_record_size;
-                let told = record::content(&record.header, record.stored, most);
+                let dictionary = self.files.dictionaries.of(&record.header, record.stored)?;
+                let dictionary = dictionary.as_deref();
+                let told = record::content(&record.header, record.stored, dictionary, most);
                 content.insert(told.map_err(|why| why.error().seq_at(seq))?)
             }
         };

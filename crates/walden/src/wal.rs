@@ -12,6 +12,7 @@ use std::path::Path;
 use crate::close;
 use crate::config::{Compression, Config, Retention, Settings};
 use crate::cursors::{Cursor, CursorInfo, Start};
+use crate::dictionaries::{self, DictionaryInfo};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::frames::Frames;
@@ -324,7 +325,8 @@ impl Wal {
     /// # Errors
     /// With nothing appended: `Gap` where they begin behind [`next_seq`](Self::next_seq), which [`Error::seq`](crate::Error::seq)
     /// has; `Diverged` where this log has other entries, from [`Error::seq`](crate::Error::seq) on
-    /// ([`truncate_back`](Self::truncate_back) to the one before makes it fit); `TooLarge`. `Busy` where someone
+    /// ([`truncate_back`](Self::truncate_back) to the one before makes it fit); `TooLarge`; `MissingDictionary` where they
+    /// need one that this log has not ([`add_dictionary`](Self::add_dictionary)). `Busy` where someone
     /// else appended meanwhile. As [`append`](Self::append), after which the same frames can be given again.
     pub fn append_frames(&self, frames: &Frames) -> Result<Range<u64>> {
         self.log().append_frames(frames)
@@ -400,7 +402,8 @@ impl Wal {
     ///
     /// # Errors
     /// `OutOfRange`; `OutOfSpace` (where the cut goes through a batch) with nothing done, and `Unsupported` where
-    /// that batch is compressed and this build is without the feature; `Poisoned`.
+    /// that batch is compressed and this build is without the feature, `MissingDictionary` where its dictionary is gone;
+    /// `Poisoned`.
     pub fn truncate_back(&self, last: u64) -> Result<()> {
         self.log().truncate_back(last)
     }
@@ -445,6 +448,55 @@ impl Wal {
     #[must_use]
     pub fn meta(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         self.log().keeper().manifest.meta.get(key.as_ref()).cloned()
+    }
+
+    /// Trains a dictionary of at most `size` bytes (1 KiB to 1 MiB; 112,640 is Zstandard's own choice) from entries all over
+    /// the log, and puts it beside the segments. From then on [`Compression::Zstd`] compresses with it what has no more
+    /// than 32 KiB, here and whenever the log is opened: small entries that are alike get several times smaller. Those
+    /// before it stay as they are, and what older dictionaries compressed needs their files.
+    ///
+    /// Durable when this returns. It takes a while: seconds, for large logs.
+    ///
+    /// # Errors
+    /// `Unsupported` where this build is without the feature `zstd`; `InvalidInput` for another size, and where the
+    /// entries are too few or have nothing in common; `TooLarge` where there are 256 dictionaries; `OutOfSpace`;
+    /// `Poisoned`; `Closed`; as reading.
+    pub fn train_dictionary(&self, size: u64) -> Result<DictionaryInfo> {
+        let log = self.log();
+        let all = (self.first_seq(), self.next_seq());
+        let learnt = dictionaries::learn(all, size, &mut |seq| self.get(seq))?;
+        log.keep_dictionary(|storage, names| learnt.keep(storage, names))
+    }
+
+    /// The dictionaries beside the log, by id. The one with the highest number is what is compressed with.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Unsupported` where one cannot be read; `Io`.
+    pub fn dictionaries(&self) -> Result<Vec<DictionaryInfo>> {
+        dictionaries::list(&*self.log().storage, &self.log().names)
+    }
+
+    /// What is in the file of a dictionary: for another log to [`add_dictionary`](Self::add_dictionary) that is to take
+    /// [frames](Self::frames) of this one.
+    ///
+    /// # Errors
+    /// `MissingDictionary` where there is none with this id; as [`dictionaries`](Self::dictionaries).
+    pub fn dictionary(&self, id: u32) -> Result<Vec<u8>> {
+        Ok(self.log().files.dictionaries.get(id)?.encode())
+    }
+
+    /// Puts a dictionary of another log beside this one: what [`dictionary`](Self::dictionary) gave, or what is in its
+    /// file. Durable when this returns. One that is there is left as it is.
+    ///
+    /// # Errors
+    /// `Corrupt` for what is no dictionary, `Unsupported` for one of a newer version; else as
+    /// [`train_dictionary`](Self::train_dictionary).
+    pub fn add_dictionary(&self, file: impl AsRef<[u8]>) -> Result<DictionaryInfo> {
+        let made = dictionaries::given(file.as_ref())?;
+        self.log().keep_dictionary(|storage, names| {
+            dictionaries::store(storage, names, &made)?;
+            Ok(DictionaryInfo::new(names, &made))
+        })
     }
 
     /// What was counted since the log was opened, and how it stands.

@@ -7,6 +7,7 @@ mod cat;
 mod copy;
 mod cursor;
 mod demo;
+mod dictionary;
 mod filesystem;
 mod get;
 mod inspect;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Salvage(salvage::Salvage),
     Copy(copy::Copy),
     Cursor(cursor::Cursor),
+    Dictionary(dictionary::Dictionary),
     Adopt(adopt::Adopt),
     Bench(bench::Bench),
     Demo(demo::Demo),
@@ -62,6 +64,7 @@ impl Command {
             Self::Salvage(command) => command.run(context),
             Self::Copy(command) => command.run(context),
             Self::Cursor(command) => command.run(context),
+            Self::Dictionary(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
             Self::Bench(command) => command.run(context),
             Self::Demo(command) => command.run(context),

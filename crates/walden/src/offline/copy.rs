@@ -5,11 +5,12 @@
 //! nothing that was durable then is missing, and all before the end is there. If the writer cut the log
 //! meanwhile, copying begins again. The copy keeps log id and epochs: it is the same history up to its
 //! end; opening it for writing begins an epoch of its own. Its cursors are those that there were when copying began:
-//! none is further than the copy.
+//! none is further than the copy. Its dictionaries come along.
 
 use std::path::{Path, PathBuf};
 
 use super::cursors;
+use super::dictionary::put_dictionaries;
 use super::output::{Sink, Written, empty_folder, finish_log, put_file};
 use super::rebuild::sync_dir;
 use super::survey::{Known, Survey, read_known, survey_known};
@@ -71,6 +72,8 @@ pub fn copy(
             continue;
         }
         copied?;
+        // Behind the records: what one needs was there before it.
+        put_dictionaries(target, &made)?;
         let survey = survey_known(&made, before, note, false, progress)?;
         if let Some(spot) = survey.damages().next() {
             let error = Error::corrupt(format!("the log is damaged: {}", spot.what))
@@ -135,6 +138,10 @@ fn clear(made: &Target) -> Result<()> {
     let folder = Folder::list(&*made.storage, &made.names)?;
     for ordinal in folder.segments {
         let path = made.names.wal(ordinal);
+        made.storage.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
+    }
+    for id in folder.dictionaries {
+        let path = made.names.dictionary(id);
         made.storage.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
     }
     Ok(())

@@ -5,7 +5,10 @@ use crate::cursors::slot;
 use crate::manifest::{
     BLOCK_LEN, FILE_LEN, MAGIC, MARK_LEN, MARK_MAGIC, MAX_EPOCHS, MAX_LOSSES, MAX_META, VERSION,
 };
-use crate::record::{CODEC_SHIFT, FOOTER_LEN, HEADER_LEN, LEN_BITS, OVERHEAD, PACKED};
+use crate::record::{
+    CODEC_SHIFT, DICTIONARY_HEAD, DICTIONARY_MAGIC, DICTIONARY_VERSION, FOOTER_LEN, HEADER_LEN,
+    LEN_BITS, MOST_DICTIONARY, OVERHEAD, PACKED,
+};
 use crate::segment::index;
 
 /// A field's length where it depends on what is in it.
@@ -46,6 +49,7 @@ pub fn layout() -> String {
     mark(&mut table);
     index_file(&mut table);
     cursors(&mut table);
+    dictionary(&mut table);
     table.0
 }
 
@@ -193,6 +197,25 @@ fn cursors(table: &mut Table) {
             (slot::MAX_NAME, "name"),
         ],
     );
+}
+
+fn dictionary(table: &mut Table) {
+    let magic = DICTIONARY_MAGIC.escape_ascii();
+    let len = table.fields(
+        &format!("dictionary (little-endian), version {DICTIONARY_VERSION}"),
+        &[
+            (DICTIONARY_MAGIC.len(), &format!("magic {magic}")),
+            (4, "CRC32C of all that follows"),
+            (4, "version"),
+            (4, "id, as in the file's name and in the dictionary"),
+            (4, "number: the highest one is what is compressed with"),
+            (4, "length of the dictionary"),
+            (4, "zero"),
+            (VARIES, "the dictionary, as Zstandard has it"),
+        ],
+    );
+    debug_assert_eq!(len, DICTIONARY_HEAD);
+    table.line(&format!("  at most {MOST_DICTIONARY} bytes of dictionary"));
 }
 
 #[cfg(test)]

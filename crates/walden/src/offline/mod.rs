@@ -1,8 +1,8 @@
 //! Tools for a log that no writer has open: look at it, check it, repair it, save what is sound, copy it.
 //!
-//! All but [`repair_apply`] and [`adopt`](adopt()) never write into the log, and work beside a live
-//! writer too: what its writer is about to write is then told from what is damaged. Nothing here believes
-//! a byte before it is proved.
+//! All but [`repair_apply`], [`adopt`](adopt()), [`train_dictionary`] and
+//! [`prune_dictionaries`] never write into the log, and work beside a live writer too: what its writer is about to
+//! write is then told from what is damaged. Nothing here believes a byte before it is proved.
 //!
 //! [`verify`] reads everything and says what is wrong. [`repair_plan`] says what can be done about it,
 //! and [`repair_apply`] does one of the things that the plan names. [`salvage`] saves what is sound
@@ -28,6 +28,7 @@
 mod adopt;
 mod copy;
 mod cursors;
+mod dictionary;
 mod doubled;
 mod inspect;
 mod layout;
@@ -44,6 +45,10 @@ use std::path::{Path, PathBuf};
 pub use self::adopt::{Adopted, adopt};
 pub use self::copy::{Copied, copy};
 pub use self::cursors::{CursorReport, cursors};
+pub use self::dictionary::{
+    DictionaryReport, PrunedDictionaries, TrainedDictionary, dictionaries, prune_dictionaries,
+    train_dictionary,
+};
 pub use self::inspect::{
     EpochInfo, IndexInfo, Inspection, LockInfo, ManifestInfo, MarkInfo, PlaceInfo, SegmentReport,
     inspect,

@@ -11,6 +11,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::dictionary::put_dictionaries;
 use super::output::{Sink, Written, empty_folder, finish_log, put_run};
 use super::rebuild::sync_dir;
 use super::survey::{Piece, Run, Survey, survey};
@@ -76,7 +77,7 @@ pub fn salvage(
             let goes_on = log.as_ref().is_some_and(|log| log.next_seq() == run.first_seq);
             if !goes_on {
                 if let Some(done) = log.take() {
-                    runs.push(done.finish(&survey)?);
+                    runs.push(done.finish(target, &survey)?);
                 }
                 log = Some(Log::begin(target, out, run)?);
             }
@@ -86,7 +87,7 @@ pub fn salvage(
         }
     }
     if let Some(done) = log {
-        runs.push(done.finish(&survey)?);
+        runs.push(done.finish(target, &survey)?);
     }
     let gaps = gaps(&survey);
     write_gaps(target, out, &gaps)?;
@@ -127,7 +128,8 @@ impl Log {
         Ok(())
     }
 
-    fn finish(self, survey: &Survey) -> Result<SalvagedRun> {
+    fn finish(self, from: &Target, survey: &Survey) -> Result<SalvagedRun> {
+        put_dictionaries(from, &self.target)?;
         let next_seq = self.next_seq();
         // What was cut in front, in the middle of a segment, stays cut.
         let first_seq = self.first_seq.max(survey.first_seq).min(next_seq);

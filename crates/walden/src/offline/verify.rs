@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::cursors::of_manifest;
+use super::dictionary::reports;
 use super::survey::{IndexState, Kind, Known, Spot, Survey, survey};
 use super::{Progress, Target};
 use crate::error::Result;
@@ -114,6 +115,7 @@ pub fn verify(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Ver
     findings.extend(survey.spots.iter().map(|spot| finding(target, spot)));
     piece_findings(target, &survey, &mut findings);
     cursor_findings(target, &survey, &mut findings);
+    dictionary_findings(target, &survey, &mut findings);
     Ok(Verification {
         segments: crate::num::size(survey.pieces.len()),
         bytes: survey.bytes,
@@ -227,6 +229,33 @@ fn cursor_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>
             Some(damage(report.what?, next))
         })),
         Err(error) => findings.push(damage(problem(&error), String::new())),
+    }
+}
+
+/// Dictionaries that are not sound, or not there: what a record holds cannot be told without its own.
+fn dictionary_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>) {
+    for report in reports(target, survey) {
+        let Some(error) = report.problem else { continue };
+        let (severity, what, seq) = match report.records {
+            0 => (Severity::Note, format!("{}; no record needs it", problem(&error)), None),
+            records => {
+                let needs = if records == 1 { "record needs" } else { "records need" };
+                let what = format!("{}; {records} {needs} it", problem(&error));
+                (Severity::Damage, what, report.first_seq)
+            }
+        };
+        findings.push(Finding {
+            severity,
+            path: report.path,
+            offset: None,
+            len: 0,
+            what,
+            lost: None,
+            expected_seq: seq,
+            behind_in_file: 0,
+            behind_in_log: 0,
+            next_command: String::new(),
+        });
     }
 }
 

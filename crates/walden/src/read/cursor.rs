@@ -185,9 +185,11 @@ impl Cursor {
         let Some(stored) = self.source.held(offset + HEADER_LEN, header.payload_len()) else {
             return Err(self.unproved(seq));
         };
-        self.unpacked.fill(offset, header, stored).map_err(|why| {
-            fault::unreadable(&self.segment, offset, held.seq()..held.next_seq(), why)
-        })
+        let seqs = held.seq()..held.next_seq();
+        let dictionary = self.segment.dictionary_of(&header, stored);
+        let dictionary = dictionary.map_err(|error| fault::of_record(error, &seqs))?;
+        let filled = self.unpacked.fill(offset, header, stored, dictionary.as_deref());
+        filled.map_err(|why| fault::unreadable(&self.segment, offset, &seqs, why))
     }
 
     #[cold]

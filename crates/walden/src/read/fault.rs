@@ -58,15 +58,19 @@ pub(super) fn missing(path: &Path, expected: u64) -> Error {
 pub(super) fn unreadable(
     segment: &Segment,
     offset: u64,
-    seqs: Range<u64>,
+    seqs: &Range<u64>,
     why: Unreadable,
 ) -> Error {
-    let error = why.error().path(&segment.path).offset_at(offset);
-    let error = match seqs.end.saturating_sub(1) {
+    let error = of_record(why.error().path(&segment.path).offset_at(offset), seqs);
+    if error.is_corruption() { error.advice(verify(&segment.path)) } else { error }
+}
+
+/// An error about all entries of a record.
+pub(super) fn of_record(error: Error, seqs: &Range<u64>) -> Error {
+    match seqs.end.saturating_sub(1) {
         last if last > seqs.start => error.seqs(seqs.start, last),
         _ => error.seq_at(seqs.start),
-    };
-    if error.is_corruption() { error.advice(verify(&segment.path)) } else { error }
+    }
 }
 
 pub(super) fn removed(seq: u64, first: u64) -> Error {

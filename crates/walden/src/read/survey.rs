@@ -72,7 +72,7 @@ pub(super) struct Survey {
 
 impl Survey {
     pub(super) fn new(names: Names, storage: Arc<dyn Storage>) -> Self {
-        let files = Arc::new(FileCache::new(Arc::clone(&storage)));
+        let files = Arc::new(FileCache::new(Arc::clone(&storage), &names));
         let tail = Tail { ordinal: 0, offset: 0, next_seq: 0 };
         Self {
             names,

@@ -39,7 +39,7 @@ impl Fake {
     pub(super) fn new(first_seq: u64) -> Arc<Self> {
         let dir = tempfile::tempdir().unwrap();
         let names = Names::new(dir.path(), "segment");
-        let files = Arc::new(FileCache::new(Arc::new(OsStorage::new())));
+        let files = Arc::new(FileCache::new(Arc::new(OsStorage::new()), &names));
         let list = Snapshot {
             log_id: LOG_ID,
             segments: Vec::new(),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::record::{Decoder, Header, Packed, Unreadable};
+use crate::record::{Decoder, Dictionary, Header, Packed, Unreadable};
 
 /// The content of one compressed record at a time.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Unpacked {
         self.of == Some((offset, header))
     }
 
-    /// Takes in what the record at `offset` holds.
+    /// Takes in what the record at `offset` holds, by the dictionary that it names.
     ///
     /// # Errors
     /// Whatever keeps it from being told.
@@ -44,6 +44,7 @@ impl Unpacked {
         offset: u64,
         header: Header,
         stored: &[u8],
+        dictionary: Option<&Dictionary>,
     ) -> Result<(), Unreadable> {
         self.of = None;
         let mut own = match std::mem::replace(&mut self.body, Body::Own(Vec::new())) {
@@ -51,7 +52,7 @@ impl Unpacked {
             Body::Shared(shared) if shared.is_unique() => Vec::from(shared),
             Body::Shared(_) => Vec::new(),
         };
-        let filled = self.decoder.content(&header, stored, self.most, &mut own);
+        let filled = self.decoder.content(&header, stored, dictionary, self.most, &mut own);
         self.body = Body::Own(own);
         filled?;
         self.of = Some((offset, header));

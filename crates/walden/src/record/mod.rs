@@ -25,7 +25,9 @@ mod packed;
 #[cfg(all(test, not(walden_model)))]
 pub(crate) use compression::probe;
 pub(crate) use compression::{
-    Codec, Compressed, Decoder, Encoder, MOST_CONTENT, Unreadable, content, content_len,
+    Codec, Compressed, DICTIONARY_HEAD, DICTIONARY_MAGIC, DICTIONARY_VERSION, Decoder, Dictionary,
+    Encoder, ForWriting, How, MOST_CONTENT, MOST_DICTIONARY, NoDictionary, Unreadable, content,
+    content_len, dictionary_of, train,
 };
 pub(crate) use decode::{Decoded, Fault, Record, decode, decode_plain};
 pub(crate) use encode::{encode, encode_packed, encode_stored, frame, packed_body_len};

@@ -12,6 +12,8 @@ pub(crate) struct Folder {
     pub(crate) segments: Vec<u64>,
     pub(crate) indexes: Vec<u64>,
     pub(crate) nexts: Vec<u64>,
+    /// Ids of dictionaries.
+    pub(crate) dictionaries: Vec<u32>,
     pub(crate) manifest: bool,
     pub(crate) manifest_new: bool,
     pub(crate) quarantine: bool,
@@ -41,12 +43,14 @@ impl Folder {
                 Name::Manifest => folder.manifest = true,
                 Name::ManifestNew => folder.manifest_new = true,
                 Name::Quarantine => folder.quarantine = true,
-                Name::Lock | Name::Cursors => {}
+                Name::Dictionary(id) => folder.dictionaries.push(id),
+                Name::Lock | Name::Cursors | Name::DictionaryNew => {}
             }
         }
         folder.segments.sort_unstable();
         folder.indexes.sort_unstable();
         folder.nexts.sort_unstable();
+        folder.dictionaries.sort_unstable();
         Ok(folder)
     }
 }

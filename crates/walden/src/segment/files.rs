@@ -1,9 +1,12 @@
-//! Descriptors kept open for readers: a bounded number, however many segments a log has.
+//! What is kept at hand for readers: descriptors, a bounded number of them, however many segments a log has, and the
+//! dictionaries that records need.
 
 use std::collections::VecDeque;
 use std::path::Path;
 
+use super::Names;
 use super::index::IndexFile;
+use crate::dictionaries::Dictionaries;
 use crate::error::{Error, Result};
 use crate::storage::{Access, File, Storage};
 use crate::sync::{Arc, Mutex};
@@ -43,11 +46,13 @@ impl Opened {
 pub(crate) struct FileCache {
     storage: Arc<dyn Storage>,
     kept: Mutex<VecDeque<(u64, Arc<Opened>)>>,
+    pub(crate) dictionaries: Dictionaries,
 }
 
 impl FileCache {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, kept: Mutex::new(VecDeque::new()) }
+    pub(crate) fn new(storage: Arc<dyn Storage>, names: &Names) -> Self {
+        let dictionaries = Dictionaries::new(Arc::clone(&storage), names);
+        Self { storage, kept: Mutex::new(VecDeque::new()), dictionaries }
     }
 
     /// # Errors

@@ -14,6 +14,7 @@ pub(crate) use self::index::{EVERY, Hint, Index};
 pub(crate) use self::names::{Name, Names};
 pub(crate) use self::source::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
 use crate::error::{Error, Result};
+use crate::record::{Dictionary, Header};
 use crate::storage::File;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 
@@ -121,6 +122,18 @@ impl Segment {
             }
             other => other,
         }
+    }
+
+    /// The dictionary that is needed to tell what a record of it holds, if any.
+    ///
+    /// # Errors
+    /// What is wrong with it, and its file.
+    pub(crate) fn dictionary_of(
+        &self,
+        header: &Header,
+        stored: &[u8],
+    ) -> Result<Option<Arc<Dictionary>>> {
+        self.files.dictionaries.of(header, stored)
     }
 
     /// Forgets the descriptors kept for readers, for a file that is removed.

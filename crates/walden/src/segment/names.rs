@@ -14,6 +14,10 @@ pub(crate) enum Name {
     Lock,
     Quarantine,
     Cursors,
+    /// A dictionary, by its id.
+    Dictionary(u32),
+    /// One being made.
+    DictionaryNew,
 }
 
 /// A folder and a prefix: together they name a log.
@@ -69,6 +73,15 @@ impl Names {
         self.dir.join(format!("{}.cursors", self.prefix))
     }
 
+    /// The dictionary with this id.
+    pub(crate) fn dictionary(&self, id: u32) -> PathBuf {
+        self.dir.join(format!("{}-{id}.dict", self.prefix))
+    }
+
+    pub(crate) fn dictionary_new(&self) -> PathBuf {
+        self.dir.join(format!("{}.dict.new", self.prefix))
+    }
+
     fn numbered(&self, ordinal: u64, ending: &str) -> PathBuf {
         self.dir.join(format!("{}-{ordinal:04}.{ending}", self.prefix))
     }
@@ -82,9 +95,13 @@ impl Names {
             ".lock" => return Some(Name::Lock),
             ".quarantine" => return Some(Name::Quarantine),
             ".cursors" => return Some(Name::Cursors),
+            ".dict.new" => return Some(Name::DictionaryNew),
             _ => {}
         }
         let (digits, ending) = rest.strip_prefix('-')?.rsplit_once('.')?;
+        if ending == "dict" {
+            return dictionary_id(digits).map(Name::Dictionary);
+        }
         let ordinal = canonical(digits)?;
         match ending {
             "wal" => Some(Name::Wal(ordinal)),
@@ -116,6 +133,12 @@ fn canonical(digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|ordinal| *ordinal < u64::MAX / 4)
 }
 
+/// As it is written: no zeros in front, no sign.
+fn dictionary_id(digits: &str) -> Option<u32> {
+    let id: u32 = digits.parse().ok()?;
+    (id != 0 && id.to_string() == digits).then_some(id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +158,8 @@ mod tests {
         assert_eq!(parse("a.manifest"), Some(Name::Manifest));
         assert_eq!(parse("a-0003.next"), Some(Name::Next(3)));
         assert_eq!(parse("a.cursors"), Some(Name::Cursors));
+        let path = names.dictionary(1_234_567_890);
+        assert_eq!(names.parse(path.file_name().unwrap()), Some(Name::Dictionary(1_234_567_890)));
     }
 
     #[test]
@@ -154,6 +179,11 @@ mod tests {
             "a-0000.WAL",
             "a-99999999999999999999.wal",
             "a-18446744073709551615.wal",
+            "a-0012.dict",
+            "a-0.dict",
+            "a-+12.dict",
+            "a-4294967296.dict",
+            "a-.dict",
         ] {
             assert_eq!(parse(name), None, "{name}");
         }

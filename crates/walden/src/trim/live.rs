@@ -37,10 +37,10 @@ impl Found {
         if !self.header.is_packed() {
             return Err(damage("a record does not hold its seq ids"));
         }
-        let content = record::content(&self.header, &self.stored, most).map_err(|why| {
-            let error = why.error().path(&self.segment.path).offset_at(self.offset);
-            error.seqs(self.seqs.start, self.seqs.end.saturating_sub(1))
-        })?;
+        let of_all = |error: Error| error.seqs(self.seqs.start, self.seqs.end.saturating_sub(1));
+        let dictionary = self.segment.dictionary_of(&self.header, &self.stored).map_err(of_all)?;
+        let content = record::content(&self.header, &self.stored, dictionary.as_deref(), most)
+            .map_err(|why| of_all(why.error().path(&self.segment.path).offset_at(self.offset)))?;
         let batch = Packed::prove(self.seqs.end - self.seqs.start, &content)
             .map_err(|fault| damage(&fault.to_string()))?;
         let entries: Vec<&[u8]> =
@@ -132,8 +132,8 @@ impl Log {
     /// `truncate_back`: `last` becomes the last seq id.
     ///
     /// # Errors
-    /// `OutOfRange`; with nothing done `OutOfSpace`, and `Unsupported` where a batch that the cut goes through is
-    /// compressed by a codec that is not compiled in; `Poisoned`.
+    /// `OutOfRange`; with nothing done `OutOfSpace`, and `Unsupported` or `MissingDictionary` where a batch that the cut
+    /// goes through is compressed by a codec that is not compiled in, or with a dictionary that is not there; `Poisoned`.
     pub(crate) fn truncate_back(&self, last: u64) -> Result<()> {
         self.with_appends_stopped(Some(last.saturating_add(1)), |log, keeper| {
             let (first, appended) = (log.first_seq(), log.watermark.appended());

@@ -14,6 +14,8 @@
 
 mod cursors;
 mod cuts;
+#[cfg(feature = "zstd")]
+mod dictionaries;
 mod epochs;
 mod full;
 mod go;

@@ -1,7 +1,10 @@
 //! What compressed records hold: looked into where that can be, so that damage under a sound checksum is found.
 
+use std::collections::BTreeMap;
+
 use super::segment::Piece;
-use crate::record::{Decoder, MOST_CONTENT, Record, Unreadable};
+use crate::dictionaries::Dictionaries;
+use crate::record::{Decoder, MOST_CONTENT, Record, Unreadable, dictionary_of};
 
 /// Compressed records that could not be looked into, in one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,16 +19,28 @@ pub(in super::super) struct Unseen {
     pub(in super::super) why: Unreadable,
 }
 
+/// The records that need one dictionary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in super::super) struct Needed {
+    pub(in super::super) records: u64,
+    /// The first one's seq id.
+    pub(in super::super) first: u64,
+}
+
 /// Looks into one record after another.
 #[derive(Debug)]
 pub(super) struct Contents {
     decoder: Decoder,
     out: Vec<u8>,
+    dictionaries: Dictionaries,
+    /// By id.
+    pub(super) needed: BTreeMap<u32, Needed>,
 }
 
 impl Contents {
-    pub(super) const fn new() -> Self {
-        Self { decoder: Decoder::new(), out: Vec::new() }
+    pub(super) fn new(dictionaries: Dictionaries) -> Self {
+        let needed = BTreeMap::new();
+        Self { decoder: Decoder::new(), out: Vec::new(), dictionaries, needed }
     }
 
     /// Whether a sound record at `at`, which is the expected one and compressed, is not sound inside: never a
@@ -39,7 +54,20 @@ impl Contents {
         if record.header.codec() == 0 || expected.is_some_and(|seq| seq != record.seq()) {
             return false;
         }
-        let told = self.decoder.content(&record.header, record.stored, MOST_CONTENT, &mut self.out);
+        let (header, stored) = (&record.header, record.stored);
+        if let Some(id) = dictionary_of(header, stored) {
+            let first = Needed { records: 0, first: record.seq() };
+            self.needed.entry(id).or_insert(first).records += 1;
+        }
+        // What is wrong with a dictionary is told once, not of each record.
+        let dictionary = self.dictionaries.of(header, stored).ok().flatten();
+        let told = self.decoder.content(
+            header,
+            stored,
+            dictionary.as_deref(),
+            MOST_CONTENT,
+            &mut self.out,
+        );
         if told == Err(Unreadable::Malformed) {
             return true;
         }

@@ -13,8 +13,10 @@ mod content;
 mod segment;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub(super) use self::content::Needed;
 pub(super) use self::segment::{IndexState, Piece, Run};
 use self::walk::Walk;
 use super::{Progress, Target};
@@ -137,6 +139,8 @@ pub(super) struct Survey {
     pub(super) bytes: u64,
     /// A record that the Go library could not have written was seen.
     pub(super) flagged: bool,
+    /// What needs a dictionary, by the dictionary's id.
+    pub(super) needed: BTreeMap<u32, Needed>,
 }
 
 impl Survey {

@@ -2,9 +2,12 @@
 
 mod finish;
 
+use std::collections::BTreeMap;
+
 use super::content::Contents;
 use super::segment::{Borders, IndexState, Piece, Resume, Run, index_of};
 use super::{Kind, Known, Spot, Survey, zone};
+use crate::dictionaries::Dictionaries;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::offline::{Progress, Target};
@@ -63,8 +66,10 @@ impl<'a> Walk<'a> {
             records: 0,
             bytes: 0,
             flagged: false,
+            needed: BTreeMap::new(),
         };
-        let contents = Contents::new();
+        let dictionaries = Dictionaries::new(Arc::clone(&target.storage), &target.names);
+        let contents = Contents::new(dictionaries);
         let (expected, pending) = (None, None);
         Self { target, out, log_id, expected, pending, ended: false, done: 0, total: 0, contents }
     }
@@ -90,6 +95,7 @@ impl<'a> Walk<'a> {
             self.segment(candidate, at + 1 == count, progress)?;
         }
         self.finish(manifest.as_ref());
+        self.out.needed = self.contents.needed;
         Ok(self.out)
     }
 

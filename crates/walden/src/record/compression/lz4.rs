@@ -32,8 +32,7 @@ impl Decompress {
 pub(super) struct Compress(Option<CompressTable>);
 
 impl Compress {
-    /// There are no levels.
-    pub(super) fn compress(&mut self, _level: i32, plain: &[u8], out: &mut [u8]) -> Option<usize> {
+    pub(super) fn compress(&mut self, plain: &[u8], out: &mut [u8]) -> Option<usize> {
         let (head, out) = out.split_first_chunk_mut::<HEAD>()?;
         *head = u32::try_from(plain.len()).ok()?.to_le_bytes();
         let table = self.0.get_or_insert_default();

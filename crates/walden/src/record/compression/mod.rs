@@ -3,16 +3,19 @@
 //! | codec | what a record holds instead of the payload |
 //! | --- | --- |
 //! | 1, Snappy | one block of the raw format, which begins with the length of what it holds |
-//! | 2, Zstandard | one frame that states the length of what it holds; without a dictionary or a checksum |
+//! | 2, Zstandard | one frame that states the length of what it holds, and the id of its [`dictionary`] if it needs one; without a checksum |
 //! | 3, LZ4 | the length of what it holds (u32, little-endian), then one block |
 //!
 //! So what a record holds is known before it is decompressed. It is refused if it is more than is allowed, or
 //! more than the codec can make of so many bytes. No stated length alone makes memory be written to.
 
-#[cfg(not(all(feature = "lz4", feature = "snappy", feature = "zstd")))]
+#[cfg(not(all(feature = "lz4", feature = "snappy")))]
 mod absent;
+mod dictionary;
 #[cfg(feature = "lz4")]
 mod lz4;
+#[cfg(not(feature = "zstd"))]
+mod no_zstd;
 #[cfg(all(test, not(walden_model)))]
 pub(crate) mod probe;
 #[cfg(feature = "snappy")]
@@ -30,8 +33,12 @@ use absent as lz4;
 #[cfg(not(feature = "snappy"))]
 use absent as snappy;
 #[cfg(not(feature = "zstd"))]
-use absent as zstd;
+use no_zstd as zstd;
 
+pub(crate) use self::dictionary::{
+    Dictionary, ForWriting, HEAD_LEN as DICTIONARY_HEAD, MAGIC as DICTIONARY_MAGIC,
+    MOST_DICTIONARY, NoDictionary, VERSION as DICTIONARY_VERSION, dictionary_of, train,
+};
 use super::decode::Fault;
 use super::encode::{clamp32, packed_rest};
 use super::layout::{CODEC_SHIFT, Header, PACKED, be32};
@@ -105,6 +112,8 @@ impl Codec {
 pub(crate) enum Unreadable {
     /// The codec is not compiled in.
     Missing(Codec),
+    /// The dictionary with this id, which the record names, is not at hand.
+    Dictionary(u32),
     /// It is not what the codec writes, or no batch: never a torn write.
     Malformed,
     /// It is more than is allowed.
@@ -121,6 +130,9 @@ impl fmt::Display for Unreadable {
                 "the record is compressed, and this build is without the feature `{}`",
                 codec.feature()
             ),
+            Self::Dictionary(id) => {
+                write!(f, "the record is compressed with the dictionary {id}, which is not at hand")
+            }
             Self::Malformed => {
                 f.write_str("a compressed payload is not sound under a sound checksum")
             }
@@ -142,6 +154,7 @@ impl Unreadable {
         match self {
             Self::Missing(codec) => Error::new(ErrorKind::Unsupported, what)
                 .advice(format!("build walden with the feature `{}`", codec.feature())),
+            Self::Dictionary(_) => Error::new(ErrorKind::MissingDictionary, what),
             Self::Malformed => Error::corrupt(what),
             Self::TooLong { .. } => Error::new(ErrorKind::TooLarge, what).advice(
                 "if it is meant to be that large, open the log with a larger max_record_size",
@@ -194,13 +207,14 @@ pub(crate) fn content_len(header: &Header, stored: &[u8]) -> Result<u64, Unreada
 pub(crate) fn content<'a>(
     header: &Header,
     stored: &'a [u8],
+    dictionary: Option<&Dictionary>,
     most: u64,
 ) -> Result<Cow<'a, [u8]>, Unreadable> {
     if header.codec() == 0 {
         return squeezed(header, stored).map(Cow::Borrowed);
     }
     let mut out = Vec::new();
-    Decoder::new().content(header, stored, most, &mut out)?;
+    Decoder::new().content(header, stored, dictionary, most, &mut out)?;
     Ok(Cow::Owned(out))
 }
 
@@ -221,7 +235,8 @@ impl Decoder {
     }
 
     /// What a sound and compressed record holds, instead of what is in `out`: the entry, or what follows the
-    /// `count` of a batch, which is proved. No more than `most` bytes, a `count` included.
+    /// `count` of a batch, which is proved. No more than `most` bytes, a `count` included. `dictionary` is the one
+    /// that the record names ([`dictionary_of`]).
     ///
     /// # Errors
     /// Whatever keeps it from being told; then nothing is in `out`.
@@ -229,10 +244,11 @@ impl Decoder {
         &mut self,
         header: &Header,
         stored: &[u8],
+        dictionary: Option<&Dictionary>,
         most: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Unreadable> {
-        let read = self.read(header, stored, most, out);
+        let read = self.read(header, stored, dictionary, most, out);
         if read.is_err() {
             *out = Vec::new();
         }
@@ -247,6 +263,7 @@ impl Decoder {
         &mut self,
         header: &Header,
         stored: &[u8],
+        dictionary: Option<&Dictionary>,
         most: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Unreadable> {
@@ -257,6 +274,14 @@ impl Decoder {
         if whole > most {
             return Err(Unreadable::TooLong { len: whole, most });
         }
+        let dictionary = match dictionary_of(header, stored) {
+            None => None,
+            Some(id) => {
+                let named = dictionary.filter(|dictionary| dictionary.id() == id);
+                let reading = named.and_then(Dictionary::reading);
+                Some(reading.ok_or(Unreadable::Dictionary(id))?)
+            }
+        };
         let no_memory = Unreadable::NoMemory { len: whole };
         let len = usize::try_from(len).map_err(|_| no_memory)?;
         give_back(out, len);
@@ -264,7 +289,7 @@ impl Decoder {
         out.try_reserve(missing).map_err(|_| no_memory)?;
         let got = match codec {
             Codec::Snappy => self.snappy.decompress(squeezed, len, out),
-            Codec::Zstd => self.zstd.decompress(squeezed, len, out),
+            Codec::Zstd => self.zstd.decompress(dictionary, squeezed, len, out),
             Codec::Lz4 => self.lz4.decompress(squeezed, len, out),
         };
         if got != Some(len) {
@@ -295,6 +320,16 @@ pub(crate) struct Compressed<'a> {
     pub(crate) stored: &'a [u8],
 }
 
+/// How payloads are to be made smaller.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How<'a> {
+    pub(crate) codec: Codec,
+    /// Where the codec has levels, and there is no dictionary, which has its own.
+    pub(crate) level: i32,
+    /// For Zstandard alone.
+    pub(crate) dictionary: Option<&'a ForWriting>,
+}
+
 /// Makes payloads smaller. Kept, with its buffers, by who compresses many.
 #[derive(Default)]
 pub(crate) struct Encoder {
@@ -309,39 +344,49 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// One entry, given in parts; `None` if that does not make it smaller.
-    pub(crate) fn single(
-        &mut self,
-        codec: Codec,
-        level: i32,
-        parts: &[&[u8]],
-    ) -> Option<Compressed<'_>> {
+    pub(crate) fn single(&mut self, how: How<'_>, parts: &[&[u8]]) -> Option<Compressed<'_>> {
         let len = match parts {
-            [plain] => self.compress(codec, level, &[], plain),
+            [plain] => self.compress(how, &[], plain),
             _ => self.in_one_piece(|encoder, plain| {
                 parts.iter().for_each(|part| plain.extend_from_slice(part));
-                encoder.compress(codec, level, &[], plain)
+                encoder.compress(how, &[], plain)
             }),
         }?;
-        let flags = codec.number() << CODEC_SHIFT;
-        Some(Compressed { flags, count: 1, stored: self.out.get(..len)? })
+        self.compressed(how, None, len)
     }
 
     /// A batch of at least one entry; `None` if that does not make it smaller.
     ///
     /// The caller has checked that count and length fit 32 bits.
-    pub(crate) fn batch(
-        &mut self,
-        codec: Codec,
-        level: i32,
-        entries: &[&[u8]],
-    ) -> Option<Compressed<'_>> {
+    pub(crate) fn batch(&mut self, how: How<'_>, entries: &[&[u8]]) -> Option<Compressed<'_>> {
+        let count = clamp32(entries.len());
         let len = self.in_one_piece(|encoder, plain| {
             packed_rest(plain, entries);
-            encoder.compress(codec, level, &be32(clamp32(entries.len())), plain)
+            encoder.compress(how, &be32(count), plain)
         })?;
-        let flags = codec.number() << CODEC_SHIFT | PACKED;
-        let count = num::size(entries.len());
-        Some(Compressed { flags, count, stored: self.out.get(..len)? })
+        self.compressed(how, Some(count), len)
+    }
+
+    /// What a record holds already: the entry, or what follows the `count` of a batch.
+    pub(crate) fn content(
+        &mut self,
+        how: How<'_>,
+        count: Option<u32>,
+        plain: &[u8],
+    ) -> Option<Compressed<'_>> {
+        let head = count.map(be32);
+        let head = head.as_ref().map_or(&[][..], |head| &head[..]);
+        let len = self.compress(how, head, plain)?;
+        self.compressed(how, count, len)
+    }
+
+    fn compressed(&self, how: How<'_>, count: Option<u32>, len: usize) -> Option<Compressed<'_>> {
+        let packed = if count.is_some() { PACKED } else { 0 };
+        Some(Compressed {
+            flags: how.codec.number() << CODEC_SHIFT | packed,
+            count: u64::from(count.unwrap_or(1)),
+            stored: self.out.get(..len)?,
+        })
     }
 
     fn in_one_piece<T>(&mut self, work: impl FnOnce(&mut Self, &mut Vec<u8>) -> T) -> T {
@@ -353,7 +398,8 @@ impl Encoder {
     }
 
     /// Puts `head`, and `plain` compressed behind it, into `out`: how long that is, if the latter is smaller.
-    fn compress(&mut self, codec: Codec, level: i32, head: &[u8], plain: &[u8]) -> Option<usize> {
+    fn compress(&mut self, how: How<'_>, head: &[u8], plain: &[u8]) -> Option<usize> {
+        let How { codec, level, dictionary } = how;
         #[cfg(all(test, not(walden_model)))]
         probe::call();
         let most = match codec {
@@ -369,9 +415,12 @@ impl Encoder {
         let (front, out) = self.out.split_at_mut_checked(head.len())?;
         front.copy_from_slice(head);
         let len = match codec {
-            Codec::Snappy => self.snappy.compress(level, plain, out),
-            Codec::Zstd => self.zstd.compress(level, plain, out),
-            Codec::Lz4 => self.lz4.compress(level, plain, out),
+            Codec::Snappy => self.snappy.compress(plain, out),
+            Codec::Zstd => {
+                let dictionary = dictionary.map(ForWriting::prepared);
+                self.zstd.compress(level, dictionary, plain, out)
+            }
+            Codec::Lz4 => self.lz4.compress(plain, out),
         };
         len.filter(|len| *len < plain.len())?.checked_add(head.len())
     }

@@ -33,8 +33,7 @@ impl Decompress {
 pub(super) struct Compress(Option<raw::Encoder>);
 
 impl Compress {
-    /// There are no levels.
-    pub(super) fn compress(&mut self, _level: i32, plain: &[u8], out: &mut [u8]) -> Option<usize> {
+    pub(super) fn compress(&mut self, plain: &[u8], out: &mut [u8]) -> Option<usize> {
         self.0.get_or_insert_with(raw::Encoder::new).compress(plain, out).ok()
     }
 }

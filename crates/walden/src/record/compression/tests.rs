@@ -43,6 +43,10 @@ fn flags(codec: Codec) -> u64 {
     codec.number() << CODEC_SHIFT
 }
 
+fn at(codec: Codec, level: i32) -> How<'static> {
+    How { codec, level, dictionary: None }
+}
+
 fn line(i: usize) -> Vec<u8> {
     format!("{{\"level\":\"info\",\"at\":{i},\"what\":\"a line as they are written\"}}")
         .into_bytes()
@@ -75,7 +79,7 @@ fn what_goes_in_comes_out() {
             let plain: Vec<u8> = (0..).flat_map(line).take(len).collect();
             let (front, back) = plain.split_at(len / 3);
             for parts in [&[&plain[..]][..], &[front, back]] {
-                let Some(smaller) = encoder.single(codec, 3, parts) else {
+                let Some(smaller) = encoder.single(at(codec, 3), parts) else {
                     assert!(len < 200, "{codec:?}: {len} bytes did not get smaller");
                     continue;
                 };
@@ -83,7 +87,7 @@ fn what_goes_in_comes_out() {
                 let header = header(smaller.flags, smaller.stored);
                 assert_eq!((header.codec(), header.is_packed()), (codec.number(), false));
                 assert_eq!(content_len(&header, smaller.stored), Ok(num::size(len)));
-                decoder.content(&header, smaller.stored, MOST_CONTENT, &mut out).unwrap();
+                decoder.content(&header, smaller.stored, None, MOST_CONTENT, &mut out).unwrap();
                 assert!(out == plain, "{codec:?}: {len} bytes came out otherwise");
             }
             encoder.rest();
@@ -98,13 +102,13 @@ fn a_batch_has_its_count_in_clear() {
         let lines: Vec<Vec<u8>> =
             (0..40).map(|i| if i % 9 == 4 { vec![] } else { line(i) }).collect();
         let entries: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
-        let smaller = encoder.batch(codec, 1, &entries).unwrap();
+        let smaller = encoder.batch(at(codec, 1), &entries).unwrap();
         assert_eq!((smaller.count, &smaller.stored[..4]), (40, &[0, 0, 0, 40][..]));
         let mut record = Vec::new();
         encode_stored(&mut record, 7, &smaller);
         let Decoded::Record(record) = decode(&record) else { panic!("{codec:?}") };
         assert_eq!((record.count, record.next_seq()), (40, 47));
-        let all = content(&record.header, record.stored, MOST_CONTENT).unwrap();
+        let all = content(&record.header, record.stored, None, MOST_CONTENT).unwrap();
         for (i, entry) in (0..).zip(&entries) {
             assert_eq!(Packed::entry_behind(40, &all, i), Some(*entry), "{codec:?}");
         }
@@ -116,7 +120,7 @@ fn what_does_not_get_smaller_stays_as_it_is() {
     let mut encoder = Encoder::default();
     for codec in there() {
         for len in [0, 1, 20, 4000, 100_000] {
-            assert!(encoder.single(codec, 3, &[&noise(len)]).is_none(), "{codec:?}: {len}");
+            assert!(encoder.single(at(codec, 3), &[&noise(len)]).is_none(), "{codec:?}: {len}");
         }
     }
 }
@@ -126,13 +130,13 @@ fn no_more_is_held_than_allowed() {
     let (mut encoder, mut decoder, mut out) = (Encoder::default(), Decoder::new(), Vec::new());
     for codec in there() {
         let zeros = vec![0; 8 << 20];
-        let bomb = encoder.single(codec, 3, &[&zeros]).unwrap();
+        let bomb = encoder.single(at(codec, 3), &[&zeros]).unwrap();
         let header = header(bomb.flags, bomb.stored);
         let len = num::size(zeros.len());
-        let refused = decoder.content(&header, bomb.stored, len - 1, &mut out);
+        let refused = decoder.content(&header, bomb.stored, None, len - 1, &mut out);
         assert_eq!(refused, Err(Unreadable::TooLong { len, most: len - 1 }), "{codec:?}");
         assert!(out.is_empty());
-        decoder.content(&header, bomb.stored, len, &mut out).unwrap();
+        decoder.content(&header, bomb.stored, None, len, &mut out).unwrap();
         assert!(out == zeros);
     }
 }
@@ -154,7 +158,7 @@ fn a_stated_length_is_not_believed() {
             true => Unreadable::Malformed,
             false => Unreadable::Missing(codec),
         };
-        assert_eq!(content(&header, stored, MOST_CONTENT), Err(expected), "{codec:?}");
+        assert_eq!(content(&header, stored, None, MOST_CONTENT), Err(expected), "{codec:?}");
     }
 }
 
@@ -165,8 +169,8 @@ fn no_bytes_are_too_hostile() {
     let lines: Vec<Vec<u8>> = (0..6).map(line).collect();
     let entries: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
     for codec in there() {
-        let single = encoder.single(codec, 3, &entries).unwrap().stored.to_vec();
-        let batch = encoder.batch(codec, 3, &entries).unwrap();
+        let single = encoder.single(at(codec, 3), &entries).unwrap().stored.to_vec();
+        let batch = encoder.batch(at(codec, 3), &entries).unwrap();
         let (batch_flags, batch) = (batch.flags, batch.stored.to_vec());
         for (flags, sound) in [(flags(codec), single), (batch_flags, batch)] {
             let mut tried = Vec::new();
@@ -180,7 +184,7 @@ fn no_bytes_are_too_hostile() {
             for stored in tried {
                 let header = header(flags, &stored);
                 assert_eq!(header.size & LEN_MASK, num::size(stored.len()));
-                if decoder.content(&header, &stored, 1 << 20, &mut out).is_ok() {
+                if decoder.content(&header, &stored, None, 1 << 20, &mut out).is_ok() {
                     let stated = content_len(&header, &stored).unwrap();
                     assert_eq!(num::size(out.len()) + clear(&header), stated, "{codec:?}");
                 } else {
@@ -199,10 +203,10 @@ fn a_batch_that_lies_is_malformed() {
         for ends in [[200, 100_u32], [50, 100], [0, 0]] {
             let mut rest: Vec<u8> = ends.iter().flat_map(|end| be32(*end)).collect();
             rest.extend(vec![b'x'; 150]);
-            let stored = encoder.single(codec, 3, &[&rest]).unwrap().stored.to_vec();
+            let stored = encoder.single(at(codec, 3), &[&rest]).unwrap().stored.to_vec();
             let stored = [&be32(2)[..], &stored].concat();
             let header = header(flags(codec) | PACKED, &stored);
-            let told = content(&header, &stored, MOST_CONTENT);
+            let told = content(&header, &stored, None, MOST_CONTENT);
             assert_eq!(told, Err(Unreadable::Malformed), "{codec:?} {ends:?}");
         }
     }
@@ -219,7 +223,7 @@ fn the_formats_own_examples() {
         let Decoded::Record(record) = decode(&bytes) else { panic!("{codec:?}") };
         assert!(record.footer_ok && record.seq() == 1 && record.len() == num::size(bytes.len()));
         assert_eq!(record.header.codec(), codec.number());
-        match content(&record.header, record.stored, MOST_CONTENT) {
+        match content(&record.header, record.stored, None, MOST_CONTENT) {
             Ok(payload) => assert_eq!(&payload[..], EXAMPLE, "{codec:?}"),
             Err(why) => assert_eq!(why, Unreadable::Missing(codec)),
         }

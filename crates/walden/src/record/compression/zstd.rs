@@ -1,11 +1,10 @@
 //! Zstandard frames, by `zstd`.
 
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
+use zstd::zstd_safe::{self, CCtx, CDict, DCtx, DDict};
 
 pub(super) fn stated_len(stored: &[u8]) -> Option<u64> {
-    let frame = find_frame_compressed_size(stored).ok()?;
-    let len = get_frame_content_size(stored).ok()??;
+    let frame = zstd_safe::find_frame_compressed_size(stored).ok()?;
+    let len = zstd_safe::get_frame_content_size(stored).ok()??;
     (frame == stored.len()).then_some(len)
 }
 
@@ -14,7 +13,31 @@ pub(super) const fn most(plain: usize) -> usize {
     plain
 }
 
-pub(super) struct Decompress(Option<Decompressor<'static>>);
+/// A dictionary made ready to decompress with.
+pub(super) struct ForReading(DDict<'static>);
+
+impl ForReading {
+    pub(super) fn new(dictionary: &[u8]) -> Option<Self> {
+        DDict::try_create(dictionary).map(Self)
+    }
+}
+
+/// A dictionary made ready to compress with.
+pub(super) struct ForWriting(CDict<'static>);
+
+impl ForWriting {
+    pub(super) fn new(dictionary: &[u8], level: i32) -> Option<Self> {
+        CDict::try_create(dictionary, level).map(Self)
+    }
+}
+
+pub(super) fn train(samples: &[u8], lengths: &[usize], size: usize) -> Option<Vec<u8>> {
+    let mut dictionary = Vec::with_capacity(size);
+    zstd_safe::train_from_buffer(&mut dictionary, samples, lengths).ok()?;
+    Some(dictionary)
+}
+
+pub(super) struct Decompress(Option<DCtx<'static>>);
 
 impl Decompress {
     pub(super) const fn new() -> Self {
@@ -25,6 +48,7 @@ impl Decompress {
     /// with zeros first: what is stated and not there takes no memory.
     pub(super) fn decompress(
         &mut self,
+        dictionary: Option<&ForReading>,
         stored: &[u8],
         len: usize,
         out: &mut Vec<u8>,
@@ -32,22 +56,34 @@ impl Decompress {
         out.clear();
         out.try_reserve_exact(len).ok()?;
         if self.0.is_none() {
-            self.0 = Decompressor::new().ok();
+            self.0 = DCtx::try_create();
         }
-        self.0.as_mut()?.decompress_to_buffer(stored, out).ok()
+        let context = self.0.as_mut()?;
+        match dictionary {
+            Some(dictionary) => context.decompress_using_ddict(out, stored, &dictionary.0).ok(),
+            None => context.decompress(out, stored).ok(),
+        }
     }
 }
 
-/// A compressor, and the level it was set to.
 #[derive(Default)]
-pub(super) struct Compress(Option<(Compressor<'static>, i32)>);
+pub(super) struct Compress(Option<CCtx<'static>>);
 
 impl Compress {
-    pub(super) fn compress(&mut self, level: i32, plain: &[u8], out: &mut [u8]) -> Option<usize> {
-        if self.0.as_ref().is_none_or(|(_, set)| *set != level) {
-            self.0 = Compressor::new(level).ok().map(|made| (made, level));
+    pub(super) fn compress(
+        &mut self,
+        level: i32,
+        dictionary: Option<&ForWriting>,
+        plain: &[u8],
+        out: &mut [u8],
+    ) -> Option<usize> {
+        if self.0.is_none() {
+            self.0 = CCtx::try_create();
         }
-        let (compressor, _) = self.0.as_mut()?;
-        compressor.compress_to_buffer(plain, out).ok()
+        let context = self.0.as_mut()?;
+        match dictionary {
+            Some(dictionary) => context.compress_using_cdict(out, plain, &dictionary.0).ok(),
+            None => context.compress(out, plain, level).ok(),
+        }
     }
 }
