@@ -39,6 +39,14 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
     /// A read-only log: what reading gives.
     fn refresh(&self) -> Result<()>;
 
+    /// As `refresh`, with nothing taken for granted of files that were opened before.
+    ///
+    /// # Errors
+    /// As `refresh`.
+    fn look_anew(&self) -> Result<()> {
+        self.refresh()
+    }
+
     /// Whether `refresh` must come before each handing out: another process may cut the log.
     fn is_foreign(&self) -> bool;
 

@@ -4,6 +4,7 @@ mod adopt;
 mod append;
 mod bench;
 mod cat;
+mod compress;
 mod copy;
 mod cursor;
 mod demo;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Salvage(salvage::Salvage),
     Copy(copy::Copy),
     Cursor(cursor::Cursor),
+    Compress(compress::Compress),
     Dictionary(dictionary::Dictionary),
     Adopt(adopt::Adopt),
     Bench(bench::Bench),
@@ -64,6 +66,7 @@ impl Command {
             Self::Salvage(command) => command.run(context),
             Self::Copy(command) => command.run(context),
             Self::Cursor(command) => command.run(context),
+            Self::Compress(command) => command.run(context),
             Self::Dictionary(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
             Self::Bench(command) => command.run(context),

@@ -292,6 +292,7 @@ fn leftovers(target: &Target, survey: &Survey) -> Vec<PathBuf> {
     // A writer's is in use.
     if !survey.writer {
         paths.extend(folder.nexts.iter().map(|ordinal| names.next(*ordinal)));
+        paths.extend(folder.indexes_new.iter().map(|ordinal| names.index_new(*ordinal)));
     }
     paths.extend(folder.segments.iter().filter(|o| **o < first).map(|o| names.wal(*o)));
     paths

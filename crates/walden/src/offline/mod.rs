@@ -1,13 +1,13 @@
 //! Tools for a log that no writer has open: look at it, check it, repair it, save what is sound, copy it.
 //!
-//! All but [`repair_apply`], [`adopt`](adopt()), [`train_dictionary`] and
+//! All but [`repair_apply`], [`adopt`](adopt()), [`compress`](compress()), [`train_dictionary`] and
 //! [`prune_dictionaries`] never write into the log, and work beside a live writer too: what its writer is about to
 //! write is then told from what is damaged. Nothing here believes a byte before it is proved.
 //!
 //! [`verify`] reads everything and says what is wrong. [`repair_plan`] says what can be done about it,
 //! and [`repair_apply`] does one of the things that the plan names. [`salvage`] saves what is sound
 //! into other logs, [`copy`] makes a consistent copy, [`inspect`] shows what a log consists of, [`cursors`](cursors()) how
-//! far its consumers have come.
+//! far its consumers have come. [`compress`](compress()) stores its complete segments otherwise.
 //!
 //! ```
 //! # fn main() -> walden::Result<()> {
@@ -26,6 +26,7 @@
 //! ```
 
 mod adopt;
+mod compress;
 mod copy;
 mod cursors;
 mod dictionary;
@@ -43,6 +44,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 
 pub use self::adopt::{Adopted, adopt};
+pub use self::compress::{Recompress, Recompressed, compress};
 pub use self::copy::{Copied, copy};
 pub use self::cursors::{CursorReport, cursors};
 pub use self::dictionary::{

@@ -247,6 +247,11 @@ impl View for Foreign {
         Err(last.unwrap_or_else(fault::restless))
     }
 
+    fn look_anew(&self) -> Result<()> {
+        self.work.lock().survey.forget();
+        self.refresh()
+    }
+
     fn is_foreign(&self) -> bool {
         true
     }

@@ -47,6 +47,8 @@ pub(crate) struct Walk {
     asked: u64,
     /// Why the last try failed, while there is another.
     failed: Option<Error>,
+    /// Its files were opened anew since the last entry that was at hand.
+    anew: bool,
 }
 
 impl Walk {
@@ -66,6 +68,7 @@ impl Walk {
             trail: VecDeque::new(),
             asked: 0,
             failed: None,
+            anew: false,
         }
     }
 
@@ -269,6 +272,7 @@ impl Walk {
             self.view.refresh()?;
         }
         self.asked = fills;
+        self.anew = false;
         Ok(true)
     }
 
@@ -388,7 +392,12 @@ impl Walk {
     /// start; else it is what it looks like.
     fn settle(&mut self, target: u64, error: Error) -> Result<()> {
         if self.view.is_foreign() {
-            self.view.refresh()?;
+            // A complete segment may have been written anew since it was opened (`compress`), and be another file now.
+            if error.is_corruption() && !std::mem::replace(&mut self.anew, true) {
+                self.view.look_anew()?;
+            } else {
+                self.view.refresh()?;
+            }
         }
         if self.view.era() != self.era {
             return self.fail_later(error);

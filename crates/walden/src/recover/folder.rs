@@ -12,6 +12,7 @@ pub(crate) struct Folder {
     pub(crate) segments: Vec<u64>,
     pub(crate) indexes: Vec<u64>,
     pub(crate) nexts: Vec<u64>,
+    pub(crate) indexes_new: Vec<u64>,
     /// Ids of dictionaries.
     pub(crate) dictionaries: Vec<u32>,
     pub(crate) manifest: bool,
@@ -40,6 +41,7 @@ impl Folder {
                 Name::Wal(ordinal) => folder.segments.push(ordinal),
                 Name::Index(ordinal) => folder.indexes.push(ordinal),
                 Name::Next(ordinal) => folder.nexts.push(ordinal),
+                Name::IndexNew(ordinal) => folder.indexes_new.push(ordinal),
                 Name::Manifest => folder.manifest = true,
                 Name::ManifestNew => folder.manifest_new = true,
                 Name::Quarantine => folder.quarantine = true,

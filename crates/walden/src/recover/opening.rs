@@ -87,6 +87,9 @@ impl Opening {
                 keeper.remove_if_there(&keeper.names.next(*ordinal))?;
             }
         }
+        for ordinal in &folder.indexes_new {
+            keeper.remove_if_there(&keeper.names.index_new(*ordinal))?;
+        }
         let first = keeper.manifest.first_ordinal;
         for ordinal in folder.segments.iter().filter(|ordinal| **ordinal < first) {
             keeper.remove_if_there(&keeper.names.wal(*ordinal))?;

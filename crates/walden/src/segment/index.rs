@@ -268,6 +268,21 @@ impl IndexFile {
     }
 }
 
+/// The index of a segment that may have had another length when it was written: its offsets are of no use then.
+pub(crate) fn of_any_length(
+    storage: &dyn Storage,
+    path: &Path,
+    log_id: u128,
+    ordinal: u64,
+) -> Option<Index> {
+    let mut len = [0; 8];
+    let file = storage.open(path, Access::Read).ok()?;
+    if read_full(&*file, &mut len, 40).ok()? != len.len() {
+        return None;
+    }
+    IndexFile::open(storage, path, log_id, ordinal, u64::from_le_bytes(len))?.load()
+}
+
 /// The checksum of bytes `from..to` of a file; of fewer if it is shorter.
 fn checksum(file: &dyn File, from: u64, to: u64) -> std::io::Result<u32> {
     let mut piece = vec![0; num::index((to - from).min(64 << 10))];

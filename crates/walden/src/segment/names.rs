@@ -9,6 +9,8 @@ pub(crate) enum Name {
     Wal(u64),
     Index(u64),
     Next(u64),
+    /// The index of a segment that is being written anew.
+    IndexNew(u64),
     Manifest,
     ManifestNew,
     Lock,
@@ -46,6 +48,11 @@ impl Names {
 
     pub(crate) fn index(&self, ordinal: u64) -> PathBuf {
         self.numbered(ordinal, "idx")
+    }
+
+    /// The index of a segment that is being written anew, before it takes the old one's place.
+    pub(crate) fn index_new(&self, ordinal: u64) -> PathBuf {
+        self.numbered(ordinal, "idx.new")
     }
 
     /// The segment made ready, before it is one.
@@ -98,7 +105,7 @@ impl Names {
             ".dict.new" => return Some(Name::DictionaryNew),
             _ => {}
         }
-        let (digits, ending) = rest.strip_prefix('-')?.rsplit_once('.')?;
+        let (digits, ending) = rest.strip_prefix('-')?.split_once('.')?;
         if ending == "dict" {
             return dictionary_id(digits).map(Name::Dictionary);
         }
@@ -106,6 +113,7 @@ impl Names {
         match ending {
             "wal" => Some(Name::Wal(ordinal)),
             "idx" => Some(Name::Index(ordinal)),
+            "idx.new" => Some(Name::IndexNew(ordinal)),
             "next" => Some(Name::Next(ordinal)),
             _ => None,
         }
@@ -157,6 +165,7 @@ mod tests {
         assert_eq!(names.wal(7), Path::new("d/segment-0007.wal"));
         assert_eq!(parse("a.manifest"), Some(Name::Manifest));
         assert_eq!(parse("a-0003.next"), Some(Name::Next(3)));
+        assert_eq!(parse("a-0003.idx.new"), Some(Name::IndexNew(3)));
         assert_eq!(parse("a.cursors"), Some(Name::Cursors));
         let path = names.dictionary(1_234_567_890);
         assert_eq!(names.parse(path.file_name().unwrap()), Some(Name::Dictionary(1_234_567_890)));

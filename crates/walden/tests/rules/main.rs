@@ -12,6 +12,8 @@
 )]
 #![expect(clippy::mem_forget, reason = "a crash drops nothing: closing would tidy up")]
 
+#[cfg(feature = "lz4")]
+mod compress;
 mod cursors;
 mod cuts;
 #[cfg(feature = "zstd")]
