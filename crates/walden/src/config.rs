@@ -223,6 +223,7 @@ pub struct Config {
     engine: Engine,
     compression: Compression,
     compression_threshold: u64,
+    pack_appends: bool,
 }
 
 impl Default for Config {
@@ -247,6 +248,7 @@ impl Default for Config {
             engine: Engine::Os,
             compression: Compression::None,
             compression_threshold: 64,
+            pack_appends: false,
         }
     }
 }
@@ -357,6 +359,17 @@ impl Config {
         self
     }
 
+    /// Single appends that wait for the disk at the same time share a record, which is compressed as a whole: with many
+    /// threads, small entries take several times less, and fewer headers. Only under [`SyncStrategy::Always`], for `append` and
+    /// `append_parts` of up to 16 KiB; off unless set.
+    ///
+    /// Each is acknowledged for itself, has its own seq id, and can be cut off behind the one before it. What shares a
+    /// record is lost together if that is damaged.
+    pub fn pack_appends(mut self, pack: bool) -> Self {
+        self.pack_appends = pack;
+        self
+    }
+
     /// How batches are written.
     pub fn batch_format(mut self, format: BatchFormat) -> Self {
         self.batch_format = format;
@@ -417,6 +430,7 @@ pub(crate) struct Settings {
     pub(crate) quarantine_limit: u64,
     pub(crate) compression: Compression,
     pub(crate) compression_threshold: u64,
+    pub(crate) pack_appends: bool,
     /// What was changed, in words, for the report.
     pub(crate) notes: Vec<String>,
 }
@@ -452,6 +466,11 @@ impl Settings {
             ));
         }
         config.compression.check(config.batch_format)?;
+        if config.pack_appends && config.batch_format == BatchFormat::Separate {
+            return Err(Error::invalid(
+                "pack_appends: BatchFormat::Separate is for the Go library, which reads one entry a record",
+            ));
+        }
         Ok(Self {
             strategy: config.sync_strategy,
             segment_size,
@@ -468,8 +487,16 @@ impl Settings {
             quarantine_limit: config.quarantine_limit,
             compression: config.compression,
             compression_threshold: config.compression_threshold,
+            pack_appends: config.pack_appends,
             notes,
         })
+    }
+}
+
+impl Settings {
+    /// Whether single appends gather: where each waits for the disk, and only there.
+    pub(crate) const fn packs_appends(&self) -> bool {
+        self.pack_appends && matches!(self.strategy, SyncStrategy::Always)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::write::flush::Writer;
 use crate::write::group_commit::Leadership;
 use crate::write::next::allocate_ahead;
 use crate::write::open::{Extent, OpenSegment};
+use crate::write::pack::Packing;
 
 /// How far the time of day may run ahead of the steady clock before it counts as a jump: clocks are set by
 /// small steps.
@@ -54,6 +55,8 @@ pub(crate) struct Log {
     pub(crate) preparing: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) encoders: Encoders,
+    /// Where single appends that wait for the disk gather, if they are to share records.
+    pub(crate) packing: Option<Packing>,
     /// The append lock.
     pub(crate) appender: Mutex<Appender>,
     /// Appends wait here for room, a turn, or the end of a cut.
@@ -122,6 +125,7 @@ impl Log {
             preparing: Mutex::new(()),
             writer: Mutex::new(Writer::default()),
             encoders: Encoders::new(),
+            packing: settings.packs_appends().then(Packing::new),
             appender: Mutex::new(Appender::new(open.clone(), begin, allocated)),
             room: Condvar::new(),
             grow_to: AtomicU64::new(0),

@@ -56,6 +56,8 @@ counters! {
     entries,
     /// Batches appended.
     batches,
+    /// Single appends that were stored in one record with others ([`Config::pack_appends`](crate::Config::pack_appends)).
+    packed,
     /// Bytes of records, headers and footers included.
     bytes_appended,
     /// Records that were stored compressed.

@@ -9,7 +9,8 @@
 //! [`next`] makes segments ready, [`open`] is the list of segments that are not sealed yet, [`pace`] slows appends
 //! down before they would have to stop.
 //!
-//! Where a payload is to be compressed, that comes before all of them, with no lock held ([`compress`]).
+//! Where a payload is to be compressed, that comes before all of them, with no lock held ([`compress`]); and before that,
+//! where single appends are to share records, they gather ([`pack`]).
 //!
 //! Order of locks, where more than one is held: leadership, maintenance, preparing, write, append.
 
@@ -20,6 +21,7 @@ pub(crate) mod group_commit;
 pub(crate) mod next;
 pub(crate) mod open;
 pub(crate) mod pace;
+pub(crate) mod pack;
 pub(crate) mod submit;
 mod through;
 pub(crate) mod ticket;

@@ -36,7 +36,10 @@ impl Log {
     /// Appends one entry and waits as long as the strategy says.
     pub(crate) fn append(&self, parts: &[&[u8]], how: Compression) -> Result<u64> {
         self.may_settle()?;
-        let appended = self.append_as(Content::Single(parts), how)?;
+        let appended = match &self.packing {
+            Some(packing) if packing.takes(parts) => self.append_packed(packing, parts, how)?,
+            _ => self.append_as(Content::Single(parts), how)?,
+        };
         self.settle(&appended)?;
         Ok(appended.seqs.start)
     }
@@ -148,7 +151,7 @@ impl Log {
 
     /// One record, whole or not at all; smaller where it can be, if that is wanted.
     #[inline]
-    fn append_as(&self, content: Content<'_>, how: Compression) -> Result<Appended> {
+    pub(super) fn append_as(&self, content: Content<'_>, how: Compression) -> Result<Appended> {
         if let Some(codec) = how.codec() {
             return self.append_smaller(content, codec);
         }

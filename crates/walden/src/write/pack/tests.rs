@@ -1,0 +1,162 @@
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::config::{Config, Maintenance, Settings};
+use crate::snapshot::View;
+use crate::storage::{Latch, LatchedStorage, OsStorage, Storage, SystemClock};
+use crate::sync::Arc;
+
+const NOBODY: Compression = Compression::None;
+
+fn settings() -> Config {
+    Config::durable().maintenance(Maintenance::Manual).pack_appends(true)
+}
+
+fn open(dir: &std::path::Path, config: Config) -> Arc<Log> {
+    let settings = Settings::check(config).unwrap();
+    let latch = Arc::new(Latch::default());
+    let storage: Arc<dyn Storage> = Arc::new(OsStorage::new());
+    let storage = Arc::new(LatchedStorage::new(storage, Arc::clone(&latch)));
+    let clock = Arc::new(SystemClock::default());
+    let opened = crate::recover::open(dir, &settings, storage, clock).unwrap();
+    Log::new(opened, settings, latch).unwrap()
+}
+
+fn payload(i: usize) -> Vec<u8> {
+    format!("entry {i}, which is much like the others").into_bytes()
+}
+
+/// Appends by as many threads as there are payloads while nothing can become durable, so that all but the first gather;
+/// then `meanwhile`, and what each was told.
+fn gathered(
+    log: &Arc<Log>,
+    payloads: Vec<(Vec<u8>, Compression)>,
+    meanwhile: impl FnOnce(),
+) -> Vec<Result<u64>> {
+    let (tell, told) = mpsc::channel();
+    let count = payloads.len();
+    let leader = log.lead();
+    let packing = log.packing.as_ref().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for (i, (payload, how)) in payloads.into_iter().enumerate() {
+        let (log, tell) = (Arc::clone(log), tell.clone());
+        std::thread::spawn(move || drop(tell.send((i, log.append(&[&payload], how)))));
+        // One after the other, so that each test knows their order.
+        while {
+            let state = packing.state.lock();
+            !state.leading || state.waiting.len() < i
+        } {
+            assert!(Instant::now() < deadline, "they gather");
+            std::thread::yield_now();
+        }
+    }
+    meanwhile();
+    drop(leader);
+    let mut results: Vec<(usize, Result<u64>)> = (0..count)
+        .map(|_| told.recv_timeout(Duration::from_secs(60)).expect("nobody hangs"))
+        .collect();
+    results.sort_by_key(|(i, _)| *i);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn held(log: &Arc<Log>) -> Vec<Vec<u8>> {
+    let view: Arc<dyn View> = Arc::clone(log) as Arc<dyn View>;
+    let all = crate::read::range(&view, &(..)).unwrap();
+    all.map(|entry| entry.unwrap().payload.to_vec()).collect()
+}
+
+fn plain(count: usize) -> Vec<(Vec<u8>, Compression)> {
+    (0..count).map(|i| (payload(i), NOBODY)).collect()
+}
+
+#[test]
+fn those_who_wait_share_a_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), settings());
+    let told = gathered(&log, plain(20), || {});
+    let seqs: Vec<u64> = told.into_iter().map(Result::unwrap).collect();
+    assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
+    assert_eq!(held(&log), (0..20).map(payload).collect::<Vec<_>>());
+    let stats = log.stats();
+    assert_eq!((stats.appends, stats.entries, stats.packed, stats.durable), (2, 20, 19, 21));
+    // Who comes alone is alone.
+    assert_eq!(log.append(&[b"a", b"lone"], NOBODY).unwrap(), 21);
+    assert_eq!((log.stats().appends, log.stats().packed), (3, 19));
+}
+
+/// Each can be cut off behind the one before it, and cut at the front.
+#[test]
+fn each_is_cut_for_itself() {
+    for last in 1..=12 {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open(dir.path(), settings());
+        gathered(&log, plain(12), || {});
+        log.truncate_front(last / 2 + 1).unwrap();
+        log.truncate_back(last).unwrap();
+        let kept = usize::try_from(last / 2).unwrap()..usize::try_from(last).unwrap();
+        assert_eq!(held(&log), kept.map(payload).collect::<Vec<_>>());
+        assert_eq!(log.append(&[b"next"], NOBODY).unwrap(), last + 1);
+        crate::close::close(&log).unwrap();
+        drop(log);
+        let log = open(dir.path(), settings());
+        assert_eq!(held(&log).len() as u64, last - last / 2 + 1);
+    }
+}
+
+/// They share a record with those alone who are to be stored alike, and what fits.
+#[test]
+fn what_does_not_go_together_is_parted() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), settings().max_record_size(8000));
+    let codecs = [Compression::Lz4, Compression::Snappy, Compression::Zstd { level: 1 }];
+    let other = codecs.into_iter().find(|codec| codec.is_available()).unwrap_or(NOBODY);
+    let mut payloads = plain(4);
+    payloads.extend((4..8).map(|i| (payload(i), other)));
+    payloads.extend((8..12).map(|i| (vec![b'a' + u8::try_from(i).unwrap(); 3000], NOBODY)));
+    let all: Vec<Vec<u8>> = payloads.iter().map(|(payload, _)| payload.clone()).collect();
+    for (i, told) in gathered(&log, payloads, || {}).into_iter().enumerate() {
+        assert_eq!(told.unwrap(), i as u64 + 1);
+    }
+    assert_eq!(held(&log), all);
+    // The first alone, three, four and (as if alike) up to two large ones at a time.
+    let stats = log.stats();
+    assert!((4..=6).contains(&stats.appends) && stats.packed >= 9, "{stats:?}");
+    // What is too large for the log fails alone, and what is too large to be copied goes alone.
+    assert_eq!(log.append(&[&[0; 8001]], NOBODY).unwrap_err().kind(), ErrorKind::TooLarge);
+    let log = open(tempfile::tempdir().unwrap().path(), settings());
+    assert_eq!(log.append(&[&[0; 100_000]], NOBODY).unwrap(), 1);
+}
+
+/// A failure is told to all, and nobody is left behind.
+#[test]
+fn whoever_waits_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), settings());
+    let told = gathered(&log, plain(10), || {
+        drop(log.latch.fail(&Error::new(ErrorKind::Io, "the disk is gone")));
+    });
+    assert!(told.into_iter().all(|told| told.is_err_and(|error| error.is_poisoned())));
+    assert!(log.append(&[b"more"], NOBODY).unwrap_err().is_poisoned());
+    let state = log.packing.as_ref().unwrap().state.lock();
+    assert!(!state.leading && state.waiting.is_empty() && state.done.is_empty());
+}
+
+/// A thread that does not come back leaves the way free, and those it appended for are told.
+#[test]
+fn a_thread_that_panics_is_not_waited_for() {
+    let packing = Packing::new();
+    for i in 0..3 {
+        packing.put(&[&payload(i)], NOBODY);
+    }
+    let mut state = packing.state.lock();
+    state.leading = true;
+    let waiting = state.take(MOST_BYTES);
+    assert_eq!((waiting.len(), state.waiting.len()), (3, 0));
+    drop(state);
+    let done = Appended { seqs: 1..2, era: 0, came: crate::write::submit::Came::Buffered };
+    drop(Lead { packing: &packing, waiting, results: vec![Ok(done)] });
+    let state = packing.state.lock();
+    let told: Vec<bool> = state.done.values().map(Result::is_ok).collect();
+    assert_eq!((state.leading, told), (false, vec![true, false, false]));
+}
