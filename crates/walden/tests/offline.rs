@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use engine::over;
 use walden::offline::{
-    Choice, Plan, Severity, Target, adopt, copy, cursors, inspect, repair_apply, repair_plan,
-    salvage, verify,
+    Choice, Plan, Severity, Target, adopt, copy, cursors, inspect, outline, repair_apply,
+    repair_plan, salvage, verify,
 };
 use walden::{Config, ErrorKind, Maintenance, Mode, Start, Wal};
 
@@ -520,6 +520,29 @@ fn carry_out(dir: &Path, plan: &Plan, rng: &mut walden_sim::Rng) -> bool {
         panic!("{command}: {error}\n{plan:#?}");
     }
     true
+}
+
+/// What `outline` tells is what `inspect` does, and no record is read for it: it tells it of a log whose segments are gone.
+#[test]
+fn an_outline_needs_no_records() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path());
+    let (whole, known) =
+        (inspect(&target(dir.path())).unwrap(), outline(&target(dir.path())).unwrap());
+    assert_eq!((&known.manifest, &known.lock), (&whole.manifest, &whole.lock));
+    assert_eq!((&known.cursors, &known.quarantine), (&whole.cursors, &whole.quarantine));
+    let verified = verify(&target(dir.path()), &mut |_| {}).unwrap();
+    assert_eq!(verified.reports, whole.segments.unwrap());
+    for ordinal in 0..verified.segments {
+        fs::remove_file(segment(dir.path(), ordinal)).unwrap();
+    }
+    let left = outline(&target(dir.path())).unwrap();
+    assert_eq!(left.manifest, known.manifest);
+    flip(&dir.path().join("segment.manifest"), 100);
+    flip(&dir.path().join("segment.manifest"), 4096 + 100);
+    flip(&dir.path().join("segment.manifest"), 2 * 4096 + 100);
+    flip(&dir.path().join("segment.manifest"), 3 * 4096 + 100);
+    assert!(outline(&target(dir.path())).unwrap().manifest.is_err());
 }
 
 /// The tools know the cursors: shown, copied, damage in them found, and cut histories told.

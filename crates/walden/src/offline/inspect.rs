@@ -9,6 +9,7 @@ use super::survey::{IndexState, Known, Piece, Survey, process_lives, read_known,
 use super::verify::{Finding, finding, problem};
 use crate::error::Result;
 use crate::manifest::{Found, Mark, Place};
+use crate::recover::LockNote;
 use crate::storage::{Access, FileKind};
 
 /// A place in the log's files.
@@ -179,31 +180,51 @@ pub struct Inspection {
     pub free_space: std::result::Result<Option<u64>, String>,
 }
 
+/// What can be told of a log without reading its records.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outline {
+    /// The manifest, or what is wrong with it; `Ok(None)`: a log of the Go library.
+    pub manifest: std::result::Result<Option<ManifestInfo>, String>,
+    /// Who holds the lock.
+    pub lock: LockInfo,
+    /// The cursors, or why they could not be read.
+    pub cursors: std::result::Result<Vec<CursorReport>, String>,
+    /// Files in quarantine, with their lengths.
+    pub quarantine: std::result::Result<Vec<(PathBuf, u64)>, String>,
+    /// Bytes that can still be written to the disk, where that can be told.
+    pub free_space: std::result::Result<Option<u64>, String>,
+}
+
+/// Looks at what costs the same in a small log and in a large one: for a program that looks again and again.
+///
+/// # Errors
+/// `Io` where manifest and lock cannot be read at all.
+pub fn outline(target: &Target) -> Result<Outline> {
+    let (known, note) = read_known(target)?;
+    Ok(Outline {
+        manifest: manifest_part(&known),
+        lock: lock_info(target, &note),
+        cursors: cursors(target).map_err(|error| error.to_string()),
+        quarantine: quarantine(target),
+        free_space: target.storage.free_space(target.dir()).map_err(|error| error.to_string()),
+    })
+}
+
 /// Looks at all parts of a log. Works on a damaged one, and beside a writer.
 ///
 /// # Errors
 /// `NotFound` where there is no log; `Io` where nothing at all can be read.
 pub fn inspect(target: &Target) -> Result<Inspection> {
     let (known, note) = read_known(target)?;
-    let lives = process_lives(target, &note);
-    let lock = LockInfo {
-        pid: note.pid,
-        since: note.since.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s))),
-        log_id: note.log_id,
-        lives,
-    };
+    let lock = lock_info(target, &note);
     let survey = match survey(target, &mut |_| {}) {
         Ok(survey) => Ok(survey),
         Err(error) if error.kind() == crate::ErrorKind::NotFound => return Err(error),
         Err(error) => Err(error.to_string()),
     };
     let known = survey.as_ref().map_or(&known, |survey| &survey.known);
-    let manifest = match known {
-        Known::Found(found) => Ok(Some(manifest_info(found))),
-        Known::Missing(None) => Ok(None),
-        Known::Missing(Some(why)) => Err(format!("the manifest is missing: {why}")),
-        Known::Unsound(error) | Known::Stranger(error) => Err(problem(error)),
-    };
+    let manifest = manifest_part(known);
     let findings = survey.as_ref().map_or_else(
         |_| Vec::new(),
         |survey| survey.spots.iter().map(|spot| finding(target, spot)).collect(),
@@ -220,6 +241,24 @@ pub fn inspect(target: &Target) -> Result<Inspection> {
         quarantine: quarantine(target),
         free_space: target.storage.free_space(target.dir()).map_err(|error| error.to_string()),
     })
+}
+
+fn manifest_part(known: &Known) -> std::result::Result<Option<ManifestInfo>, String> {
+    match known {
+        Known::Found(found) => Ok(Some(manifest_info(found))),
+        Known::Missing(None) => Ok(None),
+        Known::Missing(Some(why)) => Err(format!("the manifest is missing: {why}")),
+        Known::Unsound(error) | Known::Stranger(error) => Err(problem(error)),
+    }
+}
+
+fn lock_info(target: &Target, note: &LockNote) -> LockInfo {
+    LockInfo {
+        pid: note.pid,
+        since: note.since.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s))),
+        log_id: note.log_id,
+        lives: process_lives(target, note),
+    }
 }
 
 fn manifest_info(found: &Found) -> ManifestInfo {
@@ -258,7 +297,7 @@ fn manifest_info(found: &Found) -> ManifestInfo {
     }
 }
 
-fn segment_report(piece: &Piece) -> SegmentReport {
+pub(super) fn segment_report(piece: &Piece) -> SegmentReport {
     let time = |micros| crate::segment::index::time(micros);
     SegmentReport {
         ordinal: piece.from.ordinal,

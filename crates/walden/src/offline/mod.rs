@@ -6,8 +6,9 @@
 //!
 //! [`verify`] reads everything and says what is wrong. [`repair_plan`] says what can be done about it,
 //! and [`repair_apply`] does one of the things that the plan names. [`salvage`] saves what is sound
-//! into other logs, [`copy`] makes a consistent copy, [`inspect`] shows what a log consists of, [`cursors`](cursors()) how
-//! far its consumers have come. [`compress`](compress()) stores its complete segments otherwise.
+//! into other logs, [`copy`] makes a consistent copy, [`inspect`] shows what a log consists of ([`outline`] what needs
+//! no reading of it), [`cursors`](cursors()) how far its consumers have come. [`compress`](compress()) stores its
+//! complete segments otherwise.
 //!
 //! ```
 //! # fn main() -> walden::Result<()> {
@@ -52,8 +53,8 @@ pub use self::dictionary::{
     train_dictionary,
 };
 pub use self::inspect::{
-    EpochInfo, IndexInfo, Inspection, LockInfo, ManifestInfo, MarkInfo, PlaceInfo, SegmentReport,
-    inspect,
+    EpochInfo, IndexInfo, Inspection, LockInfo, ManifestInfo, MarkInfo, Outline, PlaceInfo,
+    SegmentReport, inspect, outline,
 };
 pub use self::layout::layout;
 pub use self::plan::{DamageReport, Plan, RepairOption, repair_plan};

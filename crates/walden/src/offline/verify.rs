@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::cursors::of_manifest;
 use super::dictionary::reports;
+use super::inspect::{SegmentReport, segment_report};
 use super::survey::{IndexState, Kind, Known, Spot, Survey, survey};
 use super::{Progress, Target};
 use crate::error::Result;
@@ -94,6 +95,8 @@ pub struct Verification {
     pub writer: bool,
     /// What is not as it should be, in the order of the log.
     pub findings: Vec<Finding>,
+    /// Each segment, as [`inspect`](super::inspect()) has it.
+    pub reports: Vec<SegmentReport>,
 }
 
 impl Verification {
@@ -124,6 +127,7 @@ pub fn verify(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Ver
         next_seq: survey.next_seq,
         writer: survey.writer,
         findings,
+        reports: survey.pieces.iter().map(segment_report).collect(),
     })
 }
 
