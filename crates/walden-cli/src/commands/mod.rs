@@ -17,6 +17,7 @@ mod plan;
 mod repair;
 mod retain;
 mod salvage;
+mod serve;
 mod tail;
 mod truncate;
 mod verify;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Cursor(cursor::Cursor),
     Compress(compress::Compress),
     Dictionary(dictionary::Dictionary),
+    Serve(serve::Serve),
     Adopt(adopt::Adopt),
     Bench(bench::Bench),
     Demo(demo::Demo),
@@ -68,6 +70,7 @@ impl Command {
             Self::Cursor(command) => command.run(context),
             Self::Compress(command) => command.run(context),
             Self::Dictionary(command) => command.run(context),
+            Self::Serve(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
             Self::Bench(command) => command.run(context),
             Self::Demo(command) => command.run(context),

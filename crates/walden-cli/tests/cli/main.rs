@@ -8,6 +8,8 @@
 )]
 
 mod compress;
+#[cfg(feature = "serve")]
+mod serving;
 mod shortening;
 mod support;
 
@@ -426,4 +428,13 @@ fn the_demonstration_keeps_a_folder_that_was_given_and_spares_one_in_use() {
     assert_eq!(last, "after the cut\n");
     place.run(["demo", "new", "--rounds", "1"]).ended(1);
     place.run(["demo", "--files", "missing", "--rounds", "1"]).ended(1);
+}
+
+/// A command that is not built in says which feature it needs.
+#[test]
+#[cfg(not(feature = "serve"))]
+fn serving_that_is_not_built_in() {
+    let place = Place::with("a\n");
+    let ran = place.run(["serve", "log"]).ended(2);
+    assert!(ran.err.contains("--features serve"), "{ran:?}");
 }
