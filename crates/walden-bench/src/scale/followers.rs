@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use walden::{Config, Event, Wal};
 
-use super::table;
-use crate::figures::{Latencies, PERCENTILES, Result};
+use super::{percentiles, table};
+use crate::figures::{Latencies, Result};
 use crate::machine;
 
 /// Entries that each follower gets, one after the other.
@@ -45,8 +45,8 @@ pub(super) fn run(count: u32, dir: &Path) -> Result<String> {
     })?;
     wal.close()?;
     let mut rows = vec![("processor time while nothing happens", format!("{busy:.2} ms/s in all"))];
-    rows.push(("append to held, p50 and p99 of all", percentiles(&latencies)));
-    rows.push(("append to held by the last, p50 and p99", percentiles(&last)));
+    rows.push(("append to held, p50 and p99 of all", millis(&latencies)));
+    rows.push(("append to held by the last, p50 and p99", millis(&last)));
     Ok(table(&format!("{count} followers, each a thread"), &rows))
 }
 
@@ -80,9 +80,7 @@ fn idle() -> Result<f64> {
     Ok(busy.as_secs_f64() * 1e3 / begun.elapsed().as_secs_f64())
 }
 
-fn percentiles(latencies: &Latencies) -> String {
-    let mut figures = crate::figures::Figures::new();
-    latencies.add_to(&mut figures);
-    let of = |at: usize| figures.get(PERCENTILES[at].0).copied().unwrap_or_default() / 1e3;
-    format!("{:.2} ms, {:.2} ms", of(0), of(2))
+fn millis(latencies: &Latencies) -> String {
+    let (p50, p99) = percentiles(latencies);
+    format!("{:.2} ms, {:.2} ms", p50 / 1e3, p99 / 1e3)
 }

@@ -1,5 +1,6 @@
 //! Many logs in one process.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ pub(super) fn run(count: u32, manual: bool, dir: &Path) -> Result<String> {
     let (logs, made) = timed(|| (0..count).map(open).collect::<walden::Result<Vec<_>>>())?;
     let held = Held::look()?;
     let one = |more: u64, less: u64| more.saturating_sub(less) as f64 / f64::from(count);
-    let alone = durable(&logs[..1], count)?;
-    let spread = durable(&logs, count)?;
+    let alone = durable(logs.iter().take(1), count)?;
+    let spread = durable(logs.iter(), count)?;
     let ready = Held::look()?;
     let idle = idle(&logs)?;
     let (_, closed) = timed(|| logs.iter().try_for_each(Wal::close))?;
@@ -63,16 +64,17 @@ fn timed<T>(work: impl FnOnce() -> walden::Result<T>) -> Result<(T, Duration)> {
 }
 
 /// Appends that are durable, a second: `count` and at least some thousands, in turn over `logs`, `TOGETHER` in flight.
-fn durable(logs: &[Wal], count: u32) -> Result<f64> {
+fn durable<'a>(logs: impl Iterator<Item = &'a Wal> + Clone, count: u32) -> Result<f64> {
     let appends = usize::try_from(count)?.max(4000);
     let begun = Instant::now();
-    let mut waiting = std::collections::VecDeque::new();
-    for i in 0..appends {
-        waiting.push_back(logs[i % logs.len()].submit([7; 128])?);
-        if waiting.len() >= TOGETHER {
-            if let Some(ticket) = waiting.pop_front() {
-                ticket.wait()?;
-            }
+    let mut waiting = VecDeque::new();
+    for wal in logs.cycle().take(appends) {
+        waiting.push_back(wal.submit([7; 128])?);
+        if waiting.len() < TOGETHER {
+            continue;
+        }
+        if let Some(ticket) = waiting.pop_front() {
+            ticket.wait()?;
         }
     }
     waiting.into_iter().try_for_each(|ticket| ticket.wait().map(drop))?;

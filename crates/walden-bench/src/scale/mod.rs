@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::figures::Result;
+use crate::figures::{Figures, Latencies, Result};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Scale {
@@ -73,4 +73,12 @@ fn table(what: &str, rows: &[(&str, String)]) -> String {
         page.push_str(&format!("| {name} | {value} |\n"));
     }
     page
+}
+
+/// The median and the 99th percentile, in microseconds.
+fn percentiles(latencies: &Latencies) -> (f64, f64) {
+    let mut figures = Figures::new();
+    latencies.add_to(&mut figures);
+    let of = |name| figures.get(name).copied().unwrap_or_default();
+    (of("p50_us"), of("p99_us"))
 }

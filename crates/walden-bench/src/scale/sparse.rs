@@ -9,8 +9,8 @@ use std::time::Instant;
 use rustix::fs::FallocateFlags;
 use walden::{Config, Wal};
 
-use super::table;
-use crate::figures::{Figures, Latencies, PERCENTILES, Result};
+use super::{percentiles, table};
+use crate::figures::{Latencies, Result};
 use crate::machine;
 
 const PAYLOAD: usize = 1 << 20;
@@ -128,8 +128,6 @@ fn lookups(wal: &Wal, seek: bool) -> Result<String> {
             return Err(format!("entry {seq} is not there").into());
         }
     }
-    let mut figures = Figures::new();
-    latencies.add_to(&mut figures);
-    let of = |at: usize| figures.get(PERCENTILES[at].0).copied().unwrap_or_default();
-    Ok(format!("{:.0} µs, {:.0} µs", of(0), of(2)))
+    let (p50, p99) = percentiles(&latencies);
+    Ok(format!("{p50:.0} µs, {p99:.0} µs"))
 }

@@ -29,15 +29,17 @@ fn sleeps(name: &str) -> Vec<(u32, u64)> {
 
 /// Waits until no thread of this name has gone to sleep between two looks: all sleep.
 fn asleep(name: &str) -> Vec<(u32, u64)> {
-    for _ in 0..1000 {
-        let before = sleeps(name);
+    let mut before = sleeps(name);
+    for looks in 0.. {
+        assert!(looks < 1000, "they never come to rest");
         std::thread::sleep(Duration::from_millis(30));
         let after = sleeps(name);
         if before == after {
-            return after;
+            break;
         }
+        before = after;
     }
-    panic!("they never come to rest");
+    before
 }
 
 /// None polls: while nothing is appended none of a thousand wakes up once; of what is appended each gets all.
