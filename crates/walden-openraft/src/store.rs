@@ -1,0 +1,264 @@
+//! The log for openraft: a thread of its own does what waits for the disk.
+
+use std::fmt;
+use std::ops::{Range, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use openraft::storage::{LogFlushed, RaftLogStorage};
+use openraft::{
+    ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend, RaftLogReader, RaftTypeConfig,
+    StorageError, Vote,
+};
+use tokio::sync::oneshot;
+use walden::{Config, Wal};
+
+use crate::error::{Error, Result};
+use crate::flushes::Flushes;
+use crate::log::{Encoded, RaftLog};
+use crate::read;
+use crate::recent::Recent;
+
+/// Bytes of entries in one answer to a replication.
+const REPLICATED: usize = 4 << 20;
+
+/// What the thread does with the log, one after the other.
+type Job<C> = Box<dyn FnOnce(&mut RaftLog<C>) + Send>;
+
+type Refused<C> = StorageError<<C as RaftTypeConfig>::NodeId>;
+
+/// openraft's log storage; [the crate's docs](crate) say what it promises.
+///
+/// Clones share it. When the last one goes, the log is closed; to learn of an error then, and to know that the folder
+/// can be opened again, call [`close`](Self::close).
+pub struct LogStore<C: RaftTypeConfig> {
+    jobs: Sender<Job<C>>,
+    flushes: Arc<Flushes>,
+    reader: LogReader,
+}
+
+impl<C: RaftTypeConfig> Clone for LogStore<C> {
+    fn clone(&self) -> Self {
+        Self {
+            jobs: self.jobs.clone(),
+            flushes: Arc::clone(&self.flushes),
+            reader: self.reader.clone(),
+        }
+    }
+}
+
+impl<C: RaftTypeConfig> fmt::Debug for LogStore<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogStore").field("wal", &self.reader.wal).finish_non_exhaustive()
+    }
+}
+
+impl<C: RaftTypeConfig> LogStore<C> {
+    /// Opens the log in `dir`, or makes it.
+    ///
+    /// # Errors
+    /// As [`Wal::open`] and [`RaftLog::open`].
+    pub async fn open(
+        dir: impl AsRef<Path>,
+        config: Config,
+    ) -> std::result::Result<Self, Refused<C>> {
+        let dir = dir.as_ref().to_owned();
+        Self::open_with(move || RaftLog::open(Wal::open(dir, config)?)).await
+    }
+
+    /// As [`open`](Self::open), with a log that `open` opens, on the thread that works with it then.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_with(
+        open: impl FnOnce() -> Result<RaftLog<C>> + Send + 'static,
+    ) -> std::result::Result<Self, Refused<C>> {
+        let (jobs, todo) = mpsc::channel::<Job<C>>();
+        let (opened, is_open) = oneshot::channel();
+        let work = move || {
+            let mut log = match open() {
+                Ok(log) => log,
+                // Who asked may have stopped waiting.
+                Err(error) => return drop(opened.send(Err(error))),
+            };
+            let reader = LogReader { wal: log.wal().clone(), recent: log.recent() };
+            if opened.send(Ok(reader)).is_ok() {
+                while let Ok(job) = todo.recv() {
+                    job(&mut log);
+                }
+            }
+            // Nobody is left to be told; what could not be written is as after a crash.
+            drop(log.close());
+        };
+        let failed = |error: Error| error.of(ErrorSubject::Store, ErrorVerb::Read);
+        thread::Builder::new().name("walden-raft".to_owned()).spawn(work).map_err(|error| {
+            StorageError::from_io_error(ErrorSubject::Store, ErrorVerb::Read, error)
+        })?;
+        let reader = is_open.await.map_err(|_| failed(Error::Stopped))?.map_err(failed)?;
+        Ok(Self { jobs, flushes: Arc::default(), reader })
+    }
+
+    /// Writes down what is not, and closes the log: every later call is refused.
+    ///
+    /// # Errors
+    /// What kept it from closing cleanly; it is closed all the same.
+    pub async fn close(&self) -> std::result::Result<(), Refused<C>> {
+        let closed = self.run(RaftLog::close).await;
+        closed.map_err(|error| error.of(ErrorSubject::Store, ErrorVerb::Write))
+    }
+
+    /// The log below: for its statistics, say. Who changes it through this, changes what Raft relies on.
+    #[must_use]
+    pub fn wal(&self) -> &Wal {
+        &self.reader.wal
+    }
+
+    /// Has the thread do something, and waits for the outcome. Done to its end even if nobody waits any more.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut RaftLog<C>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (done, outcome) = oneshot::channel();
+        let job = move |log: &mut RaftLog<C>| drop(done.send(work(log)));
+        self.jobs.send(Box::new(job)).map_err(|_| Error::Stopped)?;
+        outcome.await.map_err(|_| Error::Stopped)?
+    }
+}
+
+impl<C: RaftTypeConfig> RaftLogStorage<C> for LogStore<C> {
+    type LogReader = LogReader;
+
+    async fn get_log_state(&mut self) -> std::result::Result<LogState<C>, Refused<C>> {
+        let state = self.run(|log| Ok(log.state())).await;
+        state.map_err(|error| error.of(ErrorSubject::Logs, ErrorVerb::Read))
+    }
+
+    async fn get_log_reader(&mut self) -> LogReader {
+        self.reader.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote<C::NodeId>) -> std::result::Result<(), Refused<C>> {
+        let vote = vote.clone();
+        let saved = self.run(move |log| log.save_vote(&vote)).await;
+        saved.map_err(|error| error.of(ErrorSubject::Vote, ErrorVerb::Write))
+    }
+
+    async fn read_vote(&mut self) -> std::result::Result<Option<Vote<C::NodeId>>, Refused<C>> {
+        let vote = self.run(|log| Ok(log.vote())).await;
+        vote.map_err(|error| error.of(ErrorSubject::Vote, ErrorVerb::Read))
+    }
+
+    async fn save_committed(
+        &mut self,
+        committed: Option<LogId<C::NodeId>>,
+    ) -> std::result::Result<(), Refused<C>> {
+        let saved = self.run(move |log| log.save_committed(committed)).await;
+        saved.map_err(|error| error.of(ErrorSubject::Store, ErrorVerb::Write))
+    }
+
+    async fn read_committed(
+        &mut self,
+    ) -> std::result::Result<Option<LogId<C::NodeId>>, Refused<C>> {
+        let committed = self.run(|log| Ok(log.committed())).await;
+        committed.map_err(|error| error.of(ErrorSubject::Store, ErrorVerb::Read))
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        flushed: LogFlushed<C>,
+    ) -> std::result::Result<(), Refused<C>>
+    where
+        I: IntoIterator<Item = C::Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let failed = |error: Error| error.of(ErrorSubject::Logs, ErrorVerb::Write);
+        let encoded: Vec<Encoded<C>> = entries
+            .into_iter()
+            .map(|entry| Encoded::new(&entry))
+            .collect::<Result<_>>()
+            .map_err(failed)?;
+        let flushes = Arc::clone(&self.flushes);
+        let appended = self.run(move |log| {
+            let ticket = log.append_encoded(encoded)?;
+            flushes.push(ticket, move |outcome| flushed.log_io_completed(outcome));
+            Ok(())
+        });
+        appended.await.map_err(failed)
+    }
+
+    async fn truncate(&mut self, since: LogId<C::NodeId>) -> std::result::Result<(), Refused<C>> {
+        let subject = ErrorSubject::Log(since.clone());
+        let truncated = self.run(move |log| log.truncate(&since)).await;
+        truncated.map_err(|error| error.of(subject, ErrorVerb::Delete))
+    }
+
+    async fn purge(&mut self, upto: LogId<C::NodeId>) -> std::result::Result<(), Refused<C>> {
+        let subject = ErrorSubject::Log(upto.clone());
+        let purged = self.run(move |log| log.purge(&upto)).await;
+        purged.map_err(|error| error.of(subject, ErrorVerb::Delete))
+    }
+}
+
+impl<C: RaftTypeConfig> RaftLogReader<C> for LogStore<C> {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + fmt::Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
+        self.reader.read::<C>(read::indexes(&range), usize::MAX).await
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
+        self.reader.read::<C>(start..end, REPLICATED).await
+    }
+}
+
+/// Reads entries beside the store: those appended last from memory, others on a thread that may block.
+#[derive(Debug, Clone)]
+pub struct LogReader {
+    wal: Wal,
+    recent: Arc<Recent>,
+}
+
+impl LogReader {
+    async fn read<C: RaftTypeConfig>(
+        &self,
+        range: Range<u64>,
+        limit: usize,
+    ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
+        let failed = |error: Error| error.of(ErrorSubject::Logs, ErrorVerb::Read);
+        let stored = match self.recent.get(&range, limit) {
+            Some(recent) => recent,
+            None => {
+                let wal = self.wal.clone();
+                let reading =
+                    tokio::task::spawn_blocking(move || read::stored(&wal, &range, limit));
+                reading.await.map_err(|_| failed(Error::Stopped))?.map_err(failed)?
+            }
+        };
+        read::all_decoded::<C>(&stored).map_err(failed)
+    }
+}
+
+impl<C: RaftTypeConfig> RaftLogReader<C> for LogReader {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + fmt::Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
+        self.read::<C>(read::indexes(&range), usize::MAX).await
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
+        self.read::<C>(start..end, REPLICATED).await
+    }
+}
