@@ -1,0 +1,240 @@
+//! The state machine: a map in memory, and its last snapshot in a file.
+//!
+//! What was applied since the snapshot is in the log, and is applied again after a start. So the log may only lose
+//! what a snapshot has: each is on disk before openraft is told of it, and none ever takes the place of a later one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Cursor, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openraft::storage::RaftStateMachine;
+use openraft::{
+    BasicNode, EntryPayload, ErrorSubject, ErrorVerb, LogId, OptionalSend, RaftLogId,
+    RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError, StoredMembership,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Change, Types};
+
+type Outcome<T> = Result<T, StorageError<u64>>;
+type Member = StoredMembership<u64, BasicNode>;
+
+const SNAPSHOT: &str = "snapshot";
+
+/// All that there is, up to an entry.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Content {
+    applied: Option<LogId<u64>>,
+    membership: Member,
+    map: BTreeMap<String, String>,
+}
+
+impl Content {
+    fn encode(&self) -> io::Result<Vec<u8>> {
+        rmp_serde::to_vec_named(self).map_err(io::Error::other)
+    }
+
+    fn decode(bytes: &[u8]) -> io::Result<Self> {
+        rmp_serde::from_slice(bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    fn meta(&self) -> SnapshotMeta<u64, BasicNode> {
+        let id = self.applied.map_or_else(|| "empty".to_owned(), |applied| applied.to_string());
+        SnapshotMeta {
+            last_log_id: self.applied,
+            last_membership: self.membership.clone(),
+            snapshot_id: id,
+        }
+    }
+
+    fn apply(&mut self, entry: openraft::Entry<Types>) {
+        self.applied = Some(*entry.get_log_id());
+        match entry.payload {
+            EntryPayload::Blank => {}
+            EntryPayload::Normal(Change::Set { key, value }) => {
+                self.map.insert(key, value);
+            }
+            EntryPayload::Normal(Change::Remove { key }) => {
+                self.map.remove(&key);
+            }
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(self.applied, membership);
+            }
+        }
+    }
+}
+
+/// The last snapshot that is in the file.
+type Kept = Option<(SnapshotMeta<u64, BasicNode>, Arc<Vec<u8>>)>;
+
+/// The state machine. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    content: Arc<Mutex<Content>>,
+    kept: Arc<Mutex<Kept>>,
+    dir: PathBuf,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(verb: ErrorVerb) -> impl Fn(io::Error) -> StorageError<u64> {
+    move |error| StorageError::from_io_error(ErrorSubject::Snapshot(None), verb, error)
+}
+
+impl Machine {
+    /// The state of the last snapshot in `dir`, or an empty one.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        let kept = read(&dir.join(SNAPSHOT))?;
+        let content = match &kept {
+            Some(bytes) => Content::decode(bytes)?,
+            None => Content::default(),
+        };
+        let kept = kept.map(|bytes| (content.meta(), Arc::new(bytes)));
+        Ok(Self {
+            content: Arc::new(Mutex::new(content)),
+            kept: Arc::new(Mutex::new(kept)),
+            dir: dir.to_owned(),
+        })
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
+        lock(&self.content).map.get(key).cloned()
+    }
+
+    /// Has a snapshot on disk, unless a later one is there.
+    async fn keep(&self, meta: SnapshotMeta<u64, BasicNode>, bytes: Vec<u8>) -> io::Result<()> {
+        let this = self.clone();
+        let job = move || {
+            let mut kept = lock(&this.kept);
+            if kept.as_ref().is_some_and(|(before, _)| before.last_log_id > meta.last_log_id) {
+                return Ok(());
+            }
+            write(&this.dir, &bytes)?;
+            *kept = Some((meta, Arc::new(bytes)));
+            Ok(())
+        };
+        tokio::task::spawn_blocking(job).await?
+    }
+
+    fn current(&self) -> Option<Snapshot<Types>> {
+        let (meta, bytes) = lock(&self.kept).clone()?;
+        Some(Snapshot { meta, snapshot: Box::new(Cursor::new(bytes.to_vec())) })
+    }
+}
+
+/// A checksum, then the bytes; whole and durable under its name when this returns, or not there.
+fn write(dir: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(&crc32c::crc32c(bytes).to_le_bytes())?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(dir.join(SNAPSHOT))?;
+    File::open(dir)?.sync_all()
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let sound = bytes
+        .split_at_checked(4)
+        .is_some_and(|(crc, content)| crc == crc32c::crc32c(content).to_le_bytes());
+    if !sound {
+        let what = format!("{}: the snapshot is damaged", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    Ok(Some(bytes.split_off(4)))
+}
+
+impl RaftSnapshotBuilder<Types> for Machine {
+    async fn build_snapshot(&mut self) -> Outcome<Snapshot<Types>> {
+        let content = lock(&self.content).clone();
+        let meta = content.meta();
+        let bytes = content.encode().map_err(failed(ErrorVerb::Write))?;
+        self.keep(meta.clone(), bytes.clone()).await.map_err(failed(ErrorVerb::Write))?;
+        Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(bytes)) })
+    }
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Outcome<(Option<LogId<u64>>, Member)> {
+        let content = lock(&self.content);
+        Ok((content.applied, content.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Outcome<Vec<()>>
+    where
+        I: IntoIterator<Item = openraft::Entry<Types>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut content = lock(&self.content);
+        Ok(entries.into_iter().map(|entry| content.apply(entry)).collect())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Outcome<Box<Cursor<Vec<u8>>>> {
+        Ok(Box::default())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta<u64, BasicNode>,
+        snapshot: Box<Cursor<Vec<u8>>>,
+    ) -> Outcome<()> {
+        let bytes = snapshot.into_inner();
+        let content = Content::decode(&bytes).map_err(failed(ErrorVerb::Read))?;
+        self.keep(meta.clone(), bytes).await.map_err(failed(ErrorVerb::Write))?;
+        *lock(&self.content) = content;
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Outcome<Option<Snapshot<Types>>> {
+        Ok(self.current())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::CommittedLeaderId;
+
+    use super::*;
+
+    fn set(index: u64, value: &str) -> openraft::Entry<Types> {
+        openraft::Entry {
+            log_id: LogId::new(CommittedLeaderId::new(1, 1), index),
+            payload: EntryPayload::Normal(Change::Set { key: "k".into(), value: value.into() }),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_is_found_again_and_never_replaced_by_an_earlier_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::open(dir.path()).unwrap();
+        machine.apply([set(1, "one")]).await.unwrap();
+        let early = machine.build_snapshot().await.unwrap();
+        machine.apply([set(2, "two")]).await.unwrap();
+        machine.build_snapshot().await.unwrap();
+        machine.keep(early.meta, early.snapshot.into_inner()).await.unwrap();
+        assert_eq!(Machine::open(dir.path()).unwrap().get("k").as_deref(), Some("two"));
+
+        let path = dir.path().join(SNAPSHOT);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[9] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(Machine::open(dir.path()).unwrap_err().to_string().contains("damaged"));
+        fs::write(&path, b"abc").unwrap();
+        assert!(Machine::open(dir.path()).is_err());
+    }
+}
