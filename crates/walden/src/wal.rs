@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::ops::{Range, RangeBounds};
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::close;
 use crate::config::{Compression, Config, Retention, Settings};
@@ -313,6 +314,13 @@ impl Wal {
     /// `Removed`, `BeyondEnd`; as reading.
     pub fn frames(&self, from: u64, max_bytes: u64) -> Result<Option<Frames>> {
         crate::read::frames(self.view(), from, max_bytes)
+    }
+
+    /// Some of these seq ids, in order, each with a moment at or before which its entry was appended: every 32nd of
+    /// a segment, as far as the index knows.
+    #[must_use]
+    pub fn append_times(&self, seqs: Range<u64>) -> Vec<(u64, SystemTime)> {
+        crate::read::append_times(&**self.log(), &seqs)
     }
 
     /// Appends what another log stored, under the same seq ids, and makes this log a copy of that one's

@@ -461,6 +461,67 @@ fn a_mark_of_an_epoch_that_comes_back_does_not_count() {
 }
 
 #[test]
+fn what_frames_hold_can_be_looked_at() {
+    let (dir, source, _) = pair();
+    fill(&source, 60);
+    source.close().unwrap();
+    let source = Wal::open(dir.path().join("a"), over(Config::durable())).unwrap();
+    fill(&source, 100);
+    let frames = sent(&source.frames(1, 1 << 20).unwrap().unwrap());
+    let held = |frames: &Frames| -> Vec<(u64, Vec<u8>)> {
+        let entries = frames.entries(1 << 20).map(Result::unwrap);
+        entries.map(|entry| (entry.seq, entry.payload.to_vec())).collect()
+    };
+    assert_eq!(held(&frames), entries(&source));
+    let epochs = frames.epochs();
+    assert!(epochs.len() == 2 && epochs[0].0 == 1 && epochs[1].0 == 61, "{epochs:?}");
+    // A part of it, batches whole: 7..11 is one.
+    for (wanted, given) in [(8..9, 7..11), (1..7, 1..7), (10..12, 7..12), (60..200, 60..101)] {
+        let part = frames.within(wanted).unwrap();
+        assert_eq!(part.seqs(), given);
+        assert_eq!(sent(&part), source.frames(given.start, part.len()).unwrap().unwrap());
+        assert_eq!(held(&part), entries(&source)[given.start as usize - 1..given.end as usize - 1]);
+    }
+    // What is left of a batch is a record each.
+    for seq in [1, 8, 10, 60, 100] {
+        let rest = sent(&frames.starting_at(seq, 1 << 20).unwrap().unwrap());
+        assert_eq!(rest.seqs(), seq..101);
+        assert_eq!(held(&rest), entries(&source)[seq as usize - 1..]);
+    }
+    assert_eq!(frames.starting_at(101, 1 << 20).unwrap(), None);
+    assert_eq!(frames.within(1..7).unwrap().epochs(), epochs[..1]);
+    assert!(frames.within(101..200).is_none() && frames.within(5..5).is_none());
+}
+
+fn micros(time: std::time::SystemTime) -> u128 {
+    time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_micros()
+}
+
+#[test]
+fn append_times_are_those_of_the_index() {
+    let clock = SimClock::new(1);
+    let disk = SimDisk::with_clock(clock.clone());
+    let config = Config::durable().maintenance(Maintenance::Manual).segment_size(4_000);
+    let wal = Wal::open_with("/log", config, Arc::new(disk), Arc::new(clock.clone())).unwrap();
+    let mut appended = Vec::new();
+    for seq in 1..=300 {
+        clock.advance(Duration::from_secs(1));
+        wal.append(payload(seq)).unwrap();
+        wal.tick().unwrap();
+        appended.push(micros(walden::storage::Clock::now(&clock)));
+    }
+    let times = wal.append_times(1..301);
+    assert!(times.len() >= 300 / 32 && times.is_sorted());
+    for (seq, at) in &times {
+        assert_eq!(micros(*at), appended[*seq as usize - 1], "{seq}");
+    }
+    let some = wal.append_times(100..200);
+    let within = times.into_iter().filter(|(seq, _)| (100..200).contains(seq));
+    assert!(!some.is_empty() && within.eq(some));
+    assert!(wal.append_times(301..400).is_empty());
+}
+
+#[test]
 fn all_of_it_over_mapped_files() {
     engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
 }

@@ -8,6 +8,7 @@
 //!   | per epoch: first seq id u64, id u128 | records
 //! ```
 
+mod entries;
 mod history;
 
 use std::fmt;
@@ -16,10 +17,11 @@ use std::ops::Range;
 use bytes::{Buf, BufMut, Bytes};
 
 pub(crate) use self::history::History;
+use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Epoch, MAX_EPOCHS};
 use crate::num;
-use crate::record::{Decoded, Record, decode};
+use crate::record::{Decoded, Record, decode, encode};
 
 const MAGIC: [u8; 8] = *b"WALDENFR";
 const VERSION: u32 = 1;
@@ -59,6 +61,65 @@ impl Frames {
     #[must_use]
     pub const fn log_id(&self) -> u128 {
         self.log_id
+    }
+
+    /// The history of the log up to the last entry: of each epoch its first seq id and its id. Two logs whose
+    /// entry has the same epoch hold the same entries before it, too.
+    #[must_use]
+    pub fn epochs(&self) -> Vec<(u64, u128)> {
+        self.epochs.iter().map(|epoch| (epoch.first_seq, epoch.id)).collect()
+    }
+
+    /// The entries, each as it was appended. A compressed record that holds more than `max_content` bytes is `TooLarge`.
+    pub fn entries(&self, max_content: u64) -> impl Iterator<Item = Result<Entry>> + Send + use<> {
+        entries::Entries::new(self.clone(), max_content)
+    }
+
+    /// The records that hold entries of `seqs`, batches whole; `None` where there are none.
+    #[must_use]
+    pub fn within(&self, seqs: Range<u64>) -> Option<Self> {
+        let (mut at, mut found) = (0, None);
+        for (record, bytes) in self.records() {
+            let of_record = record.seq()..record.next_seq();
+            if of_record.start < seqs.end && seqs.start < of_record.end {
+                let (run, bounds) = found.get_or_insert((of_record.clone(), at..at));
+                run.end = of_record.end;
+                bounds.end = at + bytes.len();
+            }
+            at += bytes.len();
+        }
+        let (run, bounds) = found?;
+        let epochs =
+            self.epochs.iter().filter(|epoch| epoch.first_seq < run.end).copied().collect();
+        Some(Self { log_id: self.log_id, seqs: run, epochs, records: self.records.slice(bounds) })
+    }
+
+    /// The entries from `seq` on: whole records as they are, but of a batch that `seq` lies in, what is left of it,
+    /// each entry as a record of its own. `None` where there are none.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries), where a batch must be looked into.
+    pub fn starting_at(&self, seq: u64, max_content: u64) -> Result<Option<Self>> {
+        let Some(mut part) = self.within(seq..self.seqs.end) else { return Ok(None) };
+        if part.seqs.start >= seq {
+            return Ok(Some(part));
+        }
+        let batch = part.records().next().map(|(record, bytes)| (record.next_seq(), bytes.len()));
+        let (end, len) = batch.unwrap_or_default();
+        let mut records = Vec::new();
+        for entry in part.entries(max_content) {
+            let entry = entry?;
+            if entry.seq >= end {
+                break;
+            }
+            if entry.seq >= seq {
+                encode(&mut records, entry.seq, &[&entry.payload]);
+            }
+        }
+        records.extend_from_slice(part.records.get(len..).unwrap_or_default());
+        part.seqs.start = seq;
+        part.records = Bytes::from(records);
+        Ok(Some(part))
     }
 
     /// How many bytes the records take, as stored.

@@ -40,4 +40,5 @@ pub use self::digest::Digest;
 #[cfg(feature = "digest")]
 pub(crate) use self::digest::digest;
 pub(crate) use self::range::{get, range};
+pub(crate) use self::time::append_times;
 pub(crate) use self::walk::Walk;

@@ -1,8 +1,9 @@
 //! `LogReader`: a log opened for reading alone.
 
 use std::collections::BTreeSet;
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::foreign::Foreign;
 use super::{Entries, Follower, Reader, range};
@@ -178,6 +179,13 @@ impl LogReader {
     /// `Removed`, `BeyondEnd`.
     pub fn follow(&self, from: u64) -> Result<Follower> {
         Follower::new(Arc::clone(&self.view), from)
+    }
+
+    /// As [`Wal::append_times`](crate::Wal::append_times). The segment that is being written has no index for
+    /// others to read, so that its entries have no times here.
+    #[must_use]
+    pub fn append_times(&self, seqs: Range<u64>) -> Vec<(u64, SystemTime)> {
+        super::append_times(&*self.view, &seqs)
     }
 
     /// The live segments, oldest first.

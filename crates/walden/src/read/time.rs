@@ -1,9 +1,10 @@
 //! From a moment to a seq id, by the append times in the index.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use crate::num;
-use crate::segment::index::{EVERY, micros};
+use crate::segment::index::{EVERY, micros, time};
 use crate::segment::{Index, Segment};
 use crate::snapshot::View;
 use crate::sync::Arc;
@@ -31,6 +32,38 @@ pub(super) fn first_since(view: &dyn View, time: SystemTime) -> u64 {
         .or_else(|| segments.get(at)?.first_seq().ok()?)
         .unwrap_or(if at == 0 { 0 } else { u64::MAX });
     seq.clamp(snapshot.first_seq, view.end(Level::Written).max(snapshot.first_seq))
+}
+
+/// Seq ids of `seqs`, in order, each with a moment at or before which it was appended, as far as the index knows:
+/// of every 32nd entry of a segment.
+pub(crate) fn append_times(view: &dyn View, seqs: &Range<u64>) -> Vec<(u64, SystemTime)> {
+    let snapshot = view.snapshot();
+    let mut times = Vec::new();
+    // Not through all of them: each is opened to be asked.
+    let begun = snapshot.segments.partition_point(
+        |segment| matches!(segment.first_seq(), Ok(Some(first)) if first <= seqs.start),
+    );
+    for segment in snapshot.segments.iter().skip(begun.saturating_sub(1)) {
+        let Ok(Some(first)) = segment.first_seq() else { continue };
+        if first >= seqs.end {
+            break;
+        }
+        let Some(index) = segment.index(snapshot.log_id) else { continue };
+        if index.first_seq != first {
+            continue;
+        }
+        // Where the file's own time stands in, its clock may be behind the one that stamps.
+        let lag = if index.times_from_file { FILE_TIME_LAG } else { Duration::ZERO };
+        for (at, entry) in (0_u64..).zip(&index.entries) {
+            let seq = first.saturating_add(at.saturating_mul(EVERY));
+            if seqs.contains(&seq)
+                && let Some(moment) = time(entry.micros).checked_add(lag)
+            {
+                times.push((seq, moment));
+            }
+        }
+    }
+    times
 }
 
 /// A time that no entry of the segment is behind.
