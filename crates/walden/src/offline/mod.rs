@@ -1,14 +1,14 @@
 //! Tools for a log that no writer has open: look at it, check it, repair it, save what is sound, copy it.
 //!
-//! All but [`repair_apply`], [`adopt`](adopt()), [`compress`](compress()), [`train_dictionary`] and
+//! All but [`repair_apply`], [`repair_from`], [`adopt`](adopt()), [`compress`](compress()), [`train_dictionary`] and
 //! [`prune_dictionaries`] never write into the log, and work beside a live writer too: what its writer is about to
 //! write is then told from what is damaged. Nothing here believes a byte before it is proved.
 //!
 //! [`verify`] reads everything and says what is wrong. [`repair_plan`] says what can be done about it,
-//! and [`repair_apply`] does one of the things that the plan names. [`salvage`] saves what is sound
-//! into other logs, [`copy`] makes a consistent copy, [`inspect`] shows what a log consists of ([`outline`] what needs
-//! no reading of it), [`cursors`](cursors()) how far its consumers have come. [`compress`](compress()) stores its
-//! complete segments otherwise.
+//! and [`repair_apply`] does one of the things that the plan names; [`repair_from`] puts back what another log, or an
+//! archive, still has. [`salvage`] saves what is sound into other logs, [`copy`] makes a consistent copy, [`inspect`]
+//! shows what a log consists of ([`outline`] what needs no reading of it), [`cursors`](cursors()) how far its
+//! consumers have come. [`compress`](compress()) stores its complete segments otherwise.
 //!
 //! ```
 //! # fn main() -> walden::Result<()> {
@@ -31,6 +31,7 @@ mod compress;
 mod copy;
 mod cursors;
 mod dictionary;
+mod donor;
 mod doubled;
 mod inspect;
 mod layout;
@@ -39,6 +40,7 @@ mod plan;
 mod rebuild;
 mod repair;
 mod salvage;
+mod splice;
 mod survey;
 mod verify;
 
@@ -52,6 +54,7 @@ pub use self::dictionary::{
     DictionaryReport, PrunedDictionaries, TrainedDictionary, dictionaries, prune_dictionaries,
     train_dictionary,
 };
+pub use self::donor::Donor;
 pub use self::inspect::{
     EpochInfo, IndexInfo, Inspection, LockInfo, ManifestInfo, MarkInfo, Outline, PlaceInfo,
     SegmentReport, inspect, outline,
@@ -60,6 +63,7 @@ pub use self::layout::layout;
 pub use self::plan::{DamageReport, Plan, RepairOption, repair_plan};
 pub use self::repair::{Choice, Repaired, repair_apply};
 pub use self::salvage::{Gap, Salvage, SalvagedRun, salvage};
+pub use self::splice::{Splice, repair_from, repair_from_plan};
 pub use self::verify::{Finding, Severity, Verification, verify};
 use crate::segment::Names;
 use crate::storage::{Clock, OsStorage, Storage, SystemClock};

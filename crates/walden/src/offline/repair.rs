@@ -123,7 +123,7 @@ pub fn repair_apply(
 }
 
 /// Nobody writes: what is in doubt is torn.
-fn locked_survey(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Survey> {
+pub(super) fn locked_survey(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Survey> {
     let (known, note) = read_known(target)?;
     survey_known(target, known, note, false, progress)
 }
@@ -194,13 +194,7 @@ fn safe(target: &Target, survey: &Survey, lock: WriterLock, done: &mut Repaired)
             done.steps.push(format!("cut {} bytes of free space off {path}", piece.free));
         }
     }
-    if survey.damages().any(|spot| spot.kind == Kind::Count) {
-        let mut keeper = keeper(target)?;
-        let mut next = keeper.manifest.clone();
-        next.sealed_count = num::size(survey.pieces.iter().filter(|piece| piece.sealed).count());
-        keeper.commit(next)?;
-        done.steps.push("corrected the number of complete segments".into());
-    }
+    safe_count(target, survey, done)?;
     if survey.damages().any(|spot| spot.kind != Kind::Count) {
         return Ok(());
     }
@@ -220,6 +214,18 @@ fn safe(target: &Target, survey: &Survey, lock: WriterLock, done: &mut Repaired)
             cut.reason
         ));
         done.kept_in.extend(cut.kept_in.iter().cloned());
+    }
+    Ok(())
+}
+
+/// Corrects the number of complete segments, where no entry is missing.
+pub(super) fn safe_count(target: &Target, survey: &Survey, done: &mut Repaired) -> Result<()> {
+    if survey.damages().any(|spot| spot.kind == Kind::Count) {
+        let mut keeper = keeper(target)?;
+        let mut next = keeper.manifest.clone();
+        next.sealed_count = num::size(survey.pieces.iter().filter(|piece| piece.sealed).count());
+        keeper.commit(next)?;
+        done.steps.push("corrected the number of complete segments".into());
     }
     Ok(())
 }
