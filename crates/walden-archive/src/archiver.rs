@@ -1,0 +1,390 @@
+//! Ships a log to an archive: what is durable and not there yet, in rounds.
+//!
+//! A round reads runs of records from the log, makes an object of each, and then one generation of the manifest that
+//! names them all. Only then is the cursor moved that keeps the log's retention from removing them. A crash in between
+//! leaves objects that nothing names; the next archiver ships those entries again.
+
+use std::time::SystemTime;
+
+use walden::{Cursor, Frames, Start};
+
+use crate::archive::Archive;
+use crate::chunk::{Chunk, micros, time};
+use crate::error::{Error, ErrorKind, Result};
+use crate::history::History;
+use crate::manifest::{Manifest, Part, Stretch};
+use crate::options::{ArchiverOptions, Keep};
+use crate::retain;
+use crate::source::Source;
+use crate::writer::{Draft, Writer};
+
+/// The most epochs that a manifest lists; older ones are taken together, as the log does.
+const MOST_EPOCHS: usize = 1024;
+/// Within so many entries, the log knows the time of one more, if there are as many in the segment.
+const NEXT_TIME: u64 = 33;
+/// Objects that are not full, one after the other, before they are put together.
+const MOST_PARTIAL: usize = 64;
+
+/// How far shipping is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shipping {
+    /// Entries that are in the archive.
+    pub done: u64,
+    /// Entries that will be, after this round.
+    pub total: u64,
+    /// Bytes shipped in this round.
+    pub bytes: u64,
+}
+
+/// What a round did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Shipped {
+    /// Entries that are new in the archive.
+    pub entries: u64,
+    /// Bytes of the objects made.
+    pub bytes: u64,
+    /// Objects made.
+    pub objects: u64,
+    /// Objects that were removed as too old.
+    pub removed: u64,
+}
+
+/// Ships one log to one archive; the only one that does.
+///
+/// Whoever makes one takes the archive over: an older one is fenced, gets
+/// [`Fenced`](crate::ErrorKind::Fenced) at its next write, and must not be used any more. What both wrote is never
+/// mixed.
+#[derive(Debug)]
+pub struct Archiver {
+    writer: Writer,
+    source: Source,
+    options: ArchiverOptions,
+    hold: Option<Cursor>,
+    /// It must not go on.
+    ended: Option<Error>,
+}
+
+impl Archiver {
+    /// Takes the archive over, or begins it with the first entry of the log.
+    ///
+    /// # Errors
+    /// `Diverged` where archive and log hold different entries, `Gap` where entries between the two are missing: the
+    /// archive was taken over then, and its entries are as they were. `Corrupt`, `Unsupported`, `Store`, `Log`,
+    /// `InvalidInput`.
+    pub fn new(
+        archive: &Archive,
+        source: impl Into<Source>,
+        options: ArchiverOptions,
+    ) -> Result<Self> {
+        options.check()?;
+        let source = source.into();
+        source.refresh()?;
+        let writer = Writer::take_over(&archive.store, source.first_seq().max(1))?;
+        let mut archiver = Self { writer, source, options, hold: None, ended: None };
+        archiver.follow_log()?;
+        Ok(archiver)
+    }
+
+    /// Keeps retention of the log from removing what is not archived: by a cursor of this name, which is made if there
+    /// is none. It stays when the archiver goes: remove it (`Wal::remove_cursor`) when archiving ends for good.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a log that this process does not write; as `Wal::cursor`.
+    pub fn hold(mut self, cursor: &str) -> Result<Self> {
+        let Some(wal) = self.source.own() else {
+            return Err(Error::invalid("a log that is only read cannot be held back")
+                .advice("open it for writing, or set retention so that the archiver keeps up"));
+        };
+        let hold = wal.cursor(cursor, Start::First)?;
+        // A cursor from before, that nothing can be known about any more, begins anew.
+        if hold.check().is_err() {
+            hold.seek(wal.first_seq())?;
+        }
+        self.hold = Some(hold);
+        self.move_hold()?;
+        Ok(self)
+    }
+
+    /// The seq id that follows the last entry that is safe in the archive.
+    #[must_use]
+    pub fn archived(&self) -> u64 {
+        self.writer.manifest().end
+    }
+
+    /// Ships what is durable and not there yet. What was shipped before a failure stays, and the next round goes on
+    /// from there.
+    ///
+    /// # Errors
+    /// `Store`, `Log`: try again. `Fenced`, `Diverged`, `Gap`, `Corrupt`: each further round gives the same.
+    pub fn ship(&mut self, progress: &mut dyn FnMut(Shipping)) -> Result<Shipped> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        let shipped = self.round(progress);
+        if let Err(error) = &shipped {
+            self.ended = error.is_final().then(|| error.clone());
+        }
+        shipped
+    }
+
+    /// Removes objects that the manifest does not name: left by archivers that were killed, or by cuts. Returns how
+    /// many, and their bytes.
+    ///
+    /// # Errors
+    /// `Fenced`, `Corrupt`, `Store`.
+    pub fn sweep(&mut self) -> Result<(u64, u64)> {
+        self.writer.sweep()
+    }
+
+    fn round(&mut self, progress: &mut dyn FnMut(Shipping)) -> Result<Shipped> {
+        self.writer.settle()?;
+        self.source.refresh()?;
+        self.follow_log()?;
+        let mut shipped = Shipped::default();
+        let goal = self.goal()?;
+        let begun = self.archived();
+        while self.archived() < goal {
+            self.batch(goal, &mut shipped)?;
+            progress(Shipping {
+                done: self.archived() - begun,
+                total: goal.max(self.archived()) - begun,
+                bytes: shipped.bytes,
+            });
+        }
+        shipped.entries = self.archived().saturating_sub(begun);
+        shipped.removed = self.retain(self.options.keep)?;
+        self.move_hold()?;
+        self.writer.prune();
+        Ok(shipped)
+    }
+
+    /// The seq id up to which is shipped in this round.
+    fn goal(&self) -> Result<u64> {
+        let durable = self.source.durable_end();
+        if self.options.tail {
+            return Ok(durable);
+        }
+        Ok(self.source.sealed_end()?.min(durable))
+    }
+
+    /// Makes some objects, and a generation that names them.
+    fn batch(&mut self, goal: u64, shipped: &mut Shipped) -> Result<()> {
+        let archived = self.archived();
+        let most = self.options.chunk_bytes;
+        let first = self.frames(archived)?;
+        let partial = self.partial();
+        let small: u64 = partial.iter().map(|part| part.bytes).sum();
+        let together = !partial.is_empty()
+            && (small.saturating_add(first.len()) >= most || partial.len() >= MOST_PARTIAL);
+        // They are read from the log again, where it still has them.
+        let there = |part: &&Part| together && part.first >= self.source.first_seq();
+        let begin = partial.first().filter(there).map_or(archived, |part| part.first);
+        let mut runs = vec![if begin < archived { self.frames(begin)? } else { first }];
+        while let Some(end) = runs.last().map(|run| run.seqs().end)
+            && (end < archived || (end < goal && runs.len() < self.options.parallel))
+        {
+            runs.push(self.frames(end)?);
+        }
+        // When what is put together now was shipped in parts.
+        let noted: Vec<_> =
+            partial.iter().map(|part| (part.end.saturating_sub(1), time(part.by_micros))).collect();
+        let manifest = self.writer.manifest();
+        let mut next = self.writer.next();
+        let mut drafts = Vec::new();
+        for run in runs {
+            continues(manifest, &run)?;
+            add_history(&mut next, &run);
+            drafts.push(self.draft(run, &noted, goal));
+        }
+        if manifest.is_empty() {
+            next.first_seq = begin;
+        }
+        let made = self.writer.make(drafts)?;
+        let replaced = next.chunks.iter().position(|part| part.first >= begin);
+        let replaced = replaced.map(|at| next.chunks.split_off(at)).unwrap_or_default();
+        next.end = made.last().map_or(next.end, |part| part.end);
+        shipped.objects += crate::store::size(made.len());
+        shipped.bytes += made.iter().map(|part| part.bytes).sum::<u64>();
+        next.chunks.extend(made);
+        self.writer.turn_page(&mut next)?;
+        self.writer.commit(next)?;
+        self.writer.remove(replaced.into_iter().map(|part| part.name).collect());
+        Ok(())
+    }
+
+    fn frames(&self, from: u64) -> Result<Frames> {
+        let gone = || Error::new(ErrorKind::Log, "the log ends before what was durable in it");
+        let frames = self.source.frames(from, self.options.chunk_bytes)?;
+        let frames = frames.ok_or_else(|| gone().seq_at(from))?;
+        if frames.seqs().start != from {
+            return Err(diverged(from, "a batch of the log reaches over the archive's end"));
+        }
+        Ok(frames)
+    }
+
+    /// Objects at the end that are not full.
+    fn partial(&self) -> &[Part] {
+        let chunks = &self.writer.manifest().chunks;
+        let full = chunks.iter().rposition(|part| !part.partial).map_or(0, |at| at + 1);
+        chunks.get(full..).unwrap_or_default()
+    }
+
+    fn draft(&self, frames: Frames, noted: &[(u64, SystemTime)], goal: u64) -> Draft {
+        let seqs = frames.seqs();
+        let partial = seqs.end >= goal && frames.len() < self.options.chunk_bytes / 2;
+        let mut known = self.source.append_times(seqs.start..seqs.end.saturating_add(NEXT_TIME));
+        // What was appended next tells by when all of this was.
+        let next = known.iter().find(|(seq, _)| *seq >= seqs.end).map(|(_, at)| *at);
+        let now = SystemTime::now();
+        let by = next.map_or(now, |next| next.min(now));
+        known.retain(|(seq, _)| *seq < seqs.end);
+        known.extend(noted.iter().filter(|(seq, _)| seqs.contains(seq)));
+        known.sort_unstable();
+        // Of two for one entry the earlier one tells more.
+        known.dedup_by_key(|(seq, _)| *seq);
+        let chunk = Chunk::new(frames, &known, by);
+        let edge = |moment: Option<&crate::chunk::Moment>| moment.map_or(0, |m| m.micros);
+        let part = Part {
+            name: String::new(),
+            sha256: String::new(),
+            bytes: 0,
+            first: seqs.start,
+            end: seqs.end,
+            from_micros: edge(chunk.times.first()),
+            by_micros: edge(chunk.times.last()),
+            stands_for: 0,
+            partial,
+        };
+        Draft { bytes: chunk.to_bytes(), part }
+    }
+
+    /// That the log still is the one that is archived; cuts the archive as the log was cut, where that is wanted.
+    fn follow_log(&mut self) -> Result<()> {
+        let (first, end) = (self.source.first_seq(), self.source.durable_end());
+        let manifest = self.writer.manifest();
+        if manifest.is_empty() {
+            self.writer.begin_at(first);
+            return Ok(());
+        }
+        let archived = manifest.end;
+        if first > archived {
+            let what =
+                format!("the log begins with seq id {first}, the archive ends before {archived}");
+            return Err(Error::new(ErrorKind::Gap, what).seq_at(archived).advice(
+                "what is between is lost to the archive: begin a new one at another prefix",
+            ));
+        }
+        // The entry behind the archive's end has the history of all before it, and so has the last one.
+        let asked = archived.min(end.saturating_sub(1));
+        if asked < first {
+            return if end < archived { Err(behind_archive(end)) } else { Ok(()) };
+        }
+        let Some(frames) = self.source.frames(asked, 1)? else { return Ok(()) };
+        let behind = end < archived;
+        if !behind && continues(manifest, &frames).is_ok() {
+            return Ok(());
+        }
+        let epochs = frames.epochs();
+        let log = History { epochs: &epochs, end };
+        let mine = manifest.stretches();
+        let parts = History { epochs: &mine, end: archived }.parts_from(&log);
+        let at = parts.unwrap_or(manifest.first_seq).max(manifest.first_seq);
+        let ours = frames.log_id() == manifest.log_id && parts.is_some();
+        if !self.options.follow_cuts || !ours || at < first {
+            let both = behind && at == end;
+            let apart = || diverged(at, "log and archive hold different entries from here on");
+            return Err(if both { behind_archive(at) } else { apart() });
+        }
+        self.cut(at)
+    }
+
+    /// Takes everything from `at` on out of the archive.
+    fn cut(&mut self, at: u64) -> Result<()> {
+        let mut next = self.writer.next();
+        while let Some(page) = next.pages.last().filter(|page| page.end > at).cloned() {
+            let mut chunks = self.writer.contents().chunks_of(&page)?;
+            next.pages.pop();
+            chunks.append(&mut next.chunks);
+            next.chunks = chunks;
+        }
+        next.chunks.retain(|part| part.first < at);
+        if let Some(last) = next.chunks.last_mut() {
+            last.end = last.end.min(at);
+        }
+        next.end = at;
+        next.epochs.retain(|stretch| stretch.first < at);
+        self.writer.commit(next)
+    }
+
+    fn retain(&mut self, keep: Keep) -> Result<u64> {
+        if keep.is_all() {
+            return Ok(0);
+        }
+        retain::retain(&mut self.writer, keep, micros(SystemTime::now()))
+    }
+
+    /// What is archived need not be held back.
+    fn move_hold(&self) -> Result<()> {
+        let Some(hold) = &self.hold else { return Ok(()) };
+        let archived = self.archived();
+        if hold.check().is_err() {
+            // The log was cut, and the archive as well.
+            hold.seek(archived.max(self.source.first_seq()).min(self.source.durable_end()))?;
+        }
+        if archived > hold.position() {
+            hold.commit(archived - 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// That frames of the log continue the archive, or agree with it where they lie in it.
+pub(crate) fn continues(manifest: &Manifest, frames: &Frames) -> Result<()> {
+    if manifest.is_empty() {
+        return Ok(());
+    }
+    let (seqs, epochs) = (frames.seqs(), frames.epochs());
+    let log = History { epochs: &epochs, end: seqs.end };
+    // An entry has the history of all before it.
+    let last = seqs.end.min(manifest.end).saturating_sub(1);
+    let known = log.epoch_of(last);
+    if known.is_some() && known == manifest.epoch_of(last) {
+        return Ok(());
+    }
+    // The log has nothing of what is archived, not even its history.
+    let begins = epochs.first().is_some_and(|(first, _)| *first == manifest.end);
+    if known.is_none() && begins && frames.log_id() == manifest.log_id {
+        return Ok(());
+    }
+    Err(diverged(last, "log and archive hold different entries here"))
+}
+
+/// Takes the history of what is new into the manifest.
+fn add_history(next: &mut Manifest, frames: &Frames) {
+    let start = frames.seqs().start;
+    let fresh = frames.epochs();
+    let from = if next.epochs.is_empty() { 0 } else { start };
+    next.epochs.retain(|stretch| stretch.first < start || from == 0);
+    let behind = fresh.into_iter().filter(|(first, _)| *first >= from);
+    next.epochs.extend(behind.map(|(first, id)| Stretch { first, id }));
+    while next.epochs.len() > MOST_EPOCHS {
+        let oldest = next.epochs.remove(0);
+        if let Some(stretch) = next.epochs.first_mut() {
+            stretch.first = oldest.first;
+        }
+    }
+    next.log_id = frames.log_id();
+}
+
+fn behind_archive(at: u64) -> Error {
+    diverged(at, "the log is behind the archive, which has entries from here on")
+        .advice("nothing was changed; restore what is missing first, or archive to another prefix")
+}
+
+fn diverged(at: u64, what: &str) -> Error {
+    Error::new(ErrorKind::Diverged, what)
+        .seq_at(at)
+        .advice("nothing was changed; archive to another prefix, or follow cuts if the log was cut")
+}

@@ -1,0 +1,217 @@
+//! From an archive to a log: all of it, up to an entry, or up to a moment; in an empty folder, or behind what is there.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::SystemTime;
+
+use walden::{Config, Wal};
+
+use crate::archive::Archive;
+use crate::chunk::{Chunk, micros};
+use crate::contents::{Contents, out_of_range};
+use crate::error::{Error, ErrorKind, Result};
+use crate::history::History;
+use crate::manifest::Part;
+
+/// The most that a batch may hold that is looked into: a log's `max_record_size` by default.
+const MOST_CONTENT: u64 = 256 << 20;
+/// Objects fetched at once.
+const AT_ONCE: usize = 4;
+/// Metadata of a log that is being restored: where it is to end.
+const ENDS: &str = "walden-archive.restore";
+
+/// How far to restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Until {
+    /// All that is archived.
+    End,
+    /// This seq id is the last.
+    Seq(u64),
+    /// Nothing that was appended later. The archive knows of every 32nd entry of a segment when it was appended (of
+    /// one that is being written, and shipped by another process, only by when), so a few entries before the moment
+    /// may be left out.
+    Time(SystemTime),
+}
+
+/// How far restoring, or verifying, is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reading {
+    /// Bytes of records done.
+    pub done: u64,
+    /// Bytes to do, about.
+    pub total: u64,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The first seq id of the log.
+    pub first_seq: u64,
+    /// The seq id that follows its last entry.
+    pub next_seq: u64,
+    /// The seq ids that came from the archive.
+    pub new: Range<u64>,
+}
+
+impl Archive {
+    /// Makes the log in `dir` what is archived, up to `until`: in an empty or new folder all of it; where there is a
+    /// log of the same history, what is missing at its end. Seq ids and history are kept, so that shipping can go on
+    /// to the same archive, if all of it was restored. Entries that are there already are never changed or cut.
+    ///
+    /// What was restored is durable when this returns. After a crash or a failure, the same call goes on.
+    ///
+    /// # Errors
+    /// `OutOfRange`: `until` is not archived; `Diverged`: the log holds other entries; `Gap`: the log ends before the
+    /// archive begins; `InvalidInput`: the log holds entries behind `until`; `Corrupt`, `Store`, `Log`.
+    pub fn restore(
+        &self,
+        dir: impl AsRef<Path>,
+        config: Config,
+        until: Until,
+        progress: &mut dyn FnMut(Reading),
+    ) -> Result<Restored> {
+        let mut contents = Contents::load(&self.store)?;
+        let end = end_of(&mut contents, until)?;
+        let wal = Wal::open(dir.as_ref(), config)?;
+        let new = Restore { wal: &wal, contents, end }.run(progress)?;
+        let restored = Restored { first_seq: wal.first_seq(), next_seq: wal.next_seq(), new };
+        wal.close()?;
+        Ok(restored)
+    }
+}
+
+/// The seq id behind the last entry that is wanted.
+fn end_of(contents: &mut Contents, until: Until) -> Result<u64> {
+    let manifest = contents.manifest();
+    match until {
+        Until::End => Ok(manifest.end),
+        Until::Seq(last) if (manifest.first_seq..manifest.end).contains(&last) => Ok(last + 1),
+        Until::Seq(last) => Err(out_of_range(last, manifest)),
+        Until::Time(at) => by_time(contents, micros(at)),
+    }
+}
+
+/// The seq id behind the last entry that is known to have been appended by `at`.
+fn by_time(contents: &mut Contents, at: u64) -> Result<u64> {
+    let manifest = contents.manifest().clone();
+    let page = manifest.pages.iter().find(|page| page.by_micros > at);
+    let of_page = page.map(|page| contents.chunks_of(page)).transpose()?;
+    let chunks = of_page.as_deref().unwrap_or(&manifest.chunks);
+    let Some(part) = chunks.iter().find(|chunk| chunk.by_micros > at) else {
+        return Ok(manifest.end);
+    };
+    if part.from_micros > at {
+        if part.first > manifest.first_seq {
+            return Ok(part.first);
+        }
+    } else if let Some((part, chunk)) = contents.fetch_from(part.first, 1)?.pop()
+        && let Some(last) = chunk.last_by(at)
+    {
+        return Ok(last.saturating_add(1).min(part.end));
+    }
+    let what = "nothing that is archived is known to have been appended by then";
+    Err(Error::new(ErrorKind::OutOfRange, what).seq_at(manifest.first_seq))
+}
+
+struct Restore<'a> {
+    wal: &'a Wal,
+    contents: Contents,
+    end: u64,
+}
+
+impl Restore<'_> {
+    fn run(mut self, progress: &mut dyn FnMut(Reading)) -> Result<Range<u64>> {
+        let (wal, end) = (self.wal, self.end);
+        let mark = end.to_string().into_bytes();
+        let first = self.contents.manifest().first_seq;
+        if wal.is_empty() && wal.next_seq() == 1 && first > 1 {
+            wal.reset(first)?;
+        }
+        let begun = wal.next_seq();
+        self.same_history(begun)?;
+        if begun > end && wal.meta(ENDS).as_ref() == Some(&mark) && self.is_over(begun)? {
+            // A batch went over the end, and it was killed before that was cut off.
+            wal.truncate_back(end - 1)?;
+        } else if begun > end {
+            return Err(Error::invalid(format!(
+                "the log holds entries behind that: its next seq id is {begun}"
+            ))
+            .seq_at(end)
+            .advice("restore to another folder, or cut the log first"));
+        }
+        if begun < first {
+            return Err(self.elsewhere());
+        }
+        wal.set_meta(ENDS, &mark)?;
+        let total = self.contents.manifest().bytes();
+        let mut done = 0;
+        let mut at = begun;
+        while at < end {
+            for (part, chunk) in self.contents.fetch_from(at, AT_ONCE)? {
+                if part.first >= end {
+                    break;
+                }
+                self.append(&part, &chunk)?;
+                at = part.end;
+                done += part.stands_for;
+                progress(Reading { done, total: total.max(done) });
+            }
+        }
+        wal.sync()?;
+        wal.set_meta(ENDS, "")?;
+        Ok(begun.min(end)..end)
+    }
+
+    /// Refuses a log whose last entry, or the last one that is archived, is of another history.
+    fn same_history(&self, next: u64) -> Result<()> {
+        let manifest = self.contents.manifest();
+        let last = next.min(manifest.end).saturating_sub(1);
+        if last < manifest.first_seq.max(self.wal.first_seq()) {
+            return Ok(());
+        }
+        let Some(frames) = self.wal.frames(last, 1)? else { return Ok(()) };
+        let epochs = frames.epochs();
+        let log = History { epochs: &epochs, end: frames.seqs().end };
+        if log.epoch_of(last) == manifest.epoch_of(last) {
+            return Ok(());
+        }
+        let mine = manifest.stretches();
+        let parts = History { epochs: &mine, end: manifest.end }.parts_from(&log);
+        let what = "the log holds other entries than the archive, from here on";
+        Err(Error::new(ErrorKind::Diverged, what)
+            .seq_at(parts.unwrap_or(manifest.first_seq))
+            .advice("nothing was changed; restore to another folder"))
+    }
+
+    /// Whether the log ends behind the batch that holds the last entry wanted, and that one is not the batch's last.
+    fn is_over(&mut self, next: u64) -> Result<bool> {
+        let last = self.end - 1;
+        let held = self.contents.fetch_from(last, 1)?.pop();
+        let batch = held.and_then(|(_, chunk)| chunk.frames.within(last..self.end));
+        Ok(batch.is_some_and(|batch| batch.seqs().end == next))
+    }
+
+    /// Appends what an object holds, as far as it is wanted and not there.
+    fn append(&self, part: &Part, chunk: &Chunk) -> Result<()> {
+        let end = part.end.min(self.end);
+        // A log that was restored to within a batch has a part of it.
+        let missing = chunk.frames.starting_at(self.wal.next_seq(), MOST_CONTENT)?;
+        let missing = missing.and_then(|frames| frames.within(frames.seqs().start..end));
+        let Some(frames) = missing else { return Ok(()) };
+        self.wal.append_frames(&frames)?;
+        if frames.seqs().end > end && self.wal.next_seq() > end {
+            // The last record is a batch of which only the beginning is wanted.
+            self.wal.truncate_back(end - 1)?;
+        }
+        Ok(())
+    }
+
+    fn elsewhere(&self) -> Error {
+        let (next, first) = (self.wal.next_seq(), self.contents.manifest().first_seq);
+        let what = format!("the log's next seq id is {next}, and the archive begins with {first}");
+        Error::new(ErrorKind::Gap, what).seq_at(next).advice("restore to an empty folder")
+    }
+}

@@ -1,0 +1,149 @@
+//! Whether all that the manifest names is in the bucket, and is what was shipped.
+
+use std::collections::BTreeMap;
+
+use crate::archive::Archive;
+use crate::contents::{Contents, fetch};
+use crate::error::{Error, Result};
+use crate::manifest::{CHUNKS, PAGES, Part};
+use crate::restore::Reading;
+use crate::writer::named;
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Depth {
+    /// The manifest, its pages, and that each object is there and of the right size. Costs a list, no reading.
+    Listed,
+    /// Every byte: hashes, checksums of each record, seq ids.
+    Read,
+}
+
+/// What verifying found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The newest generation of the manifest.
+    pub generation: u64,
+    /// The first seq id.
+    pub first_seq: u64,
+    /// The seq id that follows the last entry.
+    pub next_seq: u64,
+    /// Objects of records.
+    pub objects: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// What is not as it should be, in the order of the log.
+    pub damages: Vec<Error>,
+    /// Objects that nothing names: of an archiver that was killed, or of entries that were cut. No harm; the next
+    /// sweep removes them.
+    pub unnamed: u64,
+    /// Bytes of those.
+    pub unnamed_bytes: u64,
+}
+
+impl Verified {
+    /// Whether something that was archived is missing or changed.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        !self.damages.is_empty()
+    }
+}
+
+impl Archive {
+    /// Looks at everything that the newest manifest names. Changes nothing, and works beside an archiver.
+    ///
+    /// # Errors
+    /// `NotFound`; `Corrupt` where the manifest itself is unsound; `Store`. Other damage is a finding, not an error.
+    pub fn verify(&self, depth: Depth, progress: &mut dyn FnMut(Reading)) -> Result<Verified> {
+        loop {
+            let mut contents = Contents::load(&self.store)?;
+            let verified = look(self, &mut contents, depth, progress)?;
+            // Beside an archiver, what is missing may have been put together with its neighbours.
+            if !verified.is_damaged() || !contents.refresh()? {
+                return Ok(verified);
+            }
+        }
+    }
+}
+
+fn look(
+    archive: &Archive,
+    contents: &mut Contents,
+    depth: Depth,
+    progress: &mut dyn FnMut(Reading),
+) -> Result<Verified> {
+    let store = archive.store.clone();
+    let listed = archive.store.run(async move {
+        let mut listed = store.list(CHUNKS, None).await?;
+        listed.extend(store.list(PAGES, None).await?);
+        Ok(listed.into_iter().map(|one| (one.name, one.bytes)).collect::<BTreeMap<_, _>>())
+    })?;
+    let manifest = contents.manifest().clone();
+    let mut found = Verified {
+        generation: manifest.generation,
+        first_seq: manifest.first_seq,
+        next_seq: manifest.end,
+        objects: 0,
+        bytes: 0,
+        damages: Vec::new(),
+        unnamed: 0,
+        unnamed_bytes: 0,
+    };
+    let total = manifest.bytes();
+    let mut one = |part: &Part, found: &mut Verified| -> Result<()> {
+        found.objects += 1;
+        found.bytes += part.bytes;
+        if let Some(damage) = look_at(archive, part, &listed, depth)? {
+            found.damages.push(damage);
+        }
+        progress(Reading { done: found.bytes, total: total.max(found.bytes) });
+        Ok(())
+    };
+    for page in &manifest.pages {
+        match contents.chunks_of(page) {
+            Ok(chunks) => chunks.iter().try_for_each(|part| one(part, &mut found))?,
+            Err(error) if error.kind() == crate::ErrorKind::Corrupt => found.damages.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    manifest.chunks.iter().try_for_each(|part| one(part, &mut found))?;
+    if !found.is_damaged() {
+        let store = archive.store.clone();
+        let named = archive.store.run(async move { named(&store, &manifest).await })?;
+        let unnamed = listed.iter().filter(|(name, _)| !named.contains(*name));
+        for (_, bytes) in unnamed {
+            found.unnamed += 1;
+            found.unnamed_bytes += bytes;
+        }
+    }
+    Ok(found)
+}
+
+/// What is wrong with one object.
+fn look_at(
+    archive: &Archive,
+    part: &Part,
+    listed: &BTreeMap<String, u64>,
+    depth: Depth,
+) -> Result<Option<Error>> {
+    let wrong = |what: String| Error::corrupt(what).object(&part.name).seq_at(part.first);
+    match listed.get(&part.name) {
+        None => return Ok(Some(crate::contents::missing_object(&part.name, part.first))),
+        Some(bytes) if *bytes != part.bytes => {
+            let what = format!("it has {bytes} bytes, and the manifest says {}", part.bytes);
+            return Ok(Some(wrong(what)));
+        }
+        Some(_) => {}
+    }
+    if depth == Depth::Listed {
+        return Ok(None);
+    }
+    let (store, wanted) = (archive.store.clone(), part.clone());
+    match archive.store.run(async move { fetch(&store, &wanted).await }) {
+        Ok(Some(_)) => Ok(None),
+        Ok(None) => Ok(Some(crate::contents::missing_object(&part.name, part.first))),
+        Err(error) if error.kind() == crate::ErrorKind::Corrupt => Ok(Some(error)),
+        Err(error) => Err(error),
+    }
+}

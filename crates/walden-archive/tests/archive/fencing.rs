@@ -1,0 +1,95 @@
+//! Two archivers on one prefix: one is fenced, and what they wrote is never mixed.
+
+use std::thread;
+
+use walden_archive::{Archiver, ErrorKind, Until};
+
+use crate::faulty::{Fault, Op};
+use crate::support::{Place, fill, options, same};
+
+#[test]
+fn the_older_one_is_fenced_for_good() {
+    let (place, wal) = Place::with_entries(50);
+    let mut old = place.ship(&wal);
+    let mut new = place.archiver(&wal);
+    fill(&wal, 80);
+    let fenced = old.ship(&mut |_| {}).unwrap_err();
+    assert_eq!(fenced.kind(), ErrorKind::Fenced);
+    assert!(fenced.to_string().contains("term 2"), "{fenced}");
+    new.ship(&mut |_| {}).unwrap();
+    assert_eq!(old.ship(&mut |_| {}).unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(old.archived(), 50, "it never claims what it could not write");
+    assert_eq!(old.sweep().unwrap_err().kind(), ErrorKind::Fenced);
+    new.sweep().unwrap();
+    assert_eq!(place.sound().unnamed, 0);
+    same(&wal, &place.restored(Until::End).1);
+}
+
+/// The generations that would show it that it was fenced are removed; it must not take a number that is free again.
+#[test]
+fn one_that_slept_through_it_all_is_fenced() {
+    let (place, wal) = Place::with_entries(20);
+    let mut old = place.ship(&wal).hold("archive").unwrap();
+    let mut new = place.archiver(&wal);
+    for next in 21..80 {
+        fill(&wal, next);
+        new.ship(&mut |_| {}).unwrap();
+    }
+    let kept = place.bucket.names("logs/a/manifest");
+    assert!(kept.len() < 30, "{}", kept.len());
+    let generation = place.archive.info().unwrap().generation;
+    assert_eq!(old.ship(&mut |_| {}).unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(old.archived(), 20);
+    assert_eq!(wal.cursors().unwrap()[0].committed, 20, "what holds retention back has not moved");
+    assert_eq!(place.archive.info().unwrap().generation, generation);
+    same(&wal, &place.restored(Until::End).1);
+}
+
+/// It still removes what it was about to, and none of that is the other's.
+#[test]
+fn what_a_fenced_one_leaves_is_swept_and_what_it_sweeps_is_its_own() {
+    let (place, wal) = Place::with_entries(50);
+    let mut old = place.ship(&wal);
+    fill(&wal, 90);
+    place
+        .bucket
+        .fail(|_, op, name| (op == Op::Put && name.contains("manifest")).then_some(Fault::Refused));
+    assert!(old.ship(&mut |_| {}).is_err());
+    place.bucket.heal();
+    assert!(place.sound().unnamed > 0);
+    let mut new = place.archiver(&wal);
+    new.ship(&mut |_| {}).unwrap();
+    assert!(old.sweep().is_err());
+    assert!(place.sound().unnamed > 0, "a fenced one removes nothing");
+    new.sweep().unwrap();
+    assert_eq!(place.sound().unnamed, 0);
+    same(&wal, &place.restored(Until::End).1);
+}
+
+#[test]
+fn many_at_once_never_mix() {
+    let (place, wal) = Place::with_entries(40);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..6 {
+                    let made = Archiver::new(&place.archive, wal.clone(), options());
+                    let Ok(mut archiver) = made.inspect_err(only_fenced) else { continue };
+                    for _ in 0..3 {
+                        drop(archiver.ship(&mut |_| {}).inspect_err(only_fenced));
+                        wal.append("from another thread").unwrap();
+                        wal.sync().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    place.sound();
+    place.ship(&wal);
+    place.sound();
+    same(&wal, &place.restored(Until::End).1);
+}
+
+fn only_fenced(error: &walden_archive::Error) {
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+}

@@ -1,0 +1,116 @@
+//! Logs that are cut, forked, or have lost what the archive would need.
+
+use walden_archive::{Archiver, ErrorKind, Until};
+
+use crate::support::{Place, fill, open, options, same};
+
+#[test]
+fn a_restored_log_goes_on_in_the_same_archive() {
+    let (place, wal) = Place::with_entries(100);
+    place.ship(&wal);
+    let (_dir, restored) = place.restored(Until::End);
+    fill(&restored, 150);
+    place.ship(&restored);
+    let (_again, again) = place.restored(Until::End);
+    same(&restored, &again);
+    // The log that it came from is another history now, even with the same entries.
+    fill(&wal, 150);
+    let refused = Archiver::new(&place.archive, wal, options()).unwrap_err();
+    assert_eq!((refused.kind(), refused.seq()), (ErrorKind::Diverged, Some(100)));
+    place.sound();
+}
+
+#[test]
+fn a_log_that_went_its_own_way_is_refused() {
+    let (place, wal) = Place::with_entries(100);
+    place.ship(&wal);
+    let (_dir, forked) = place.restored(Until::Seq(70));
+    let behind = Archiver::new(&place.archive, forked.clone(), options()).unwrap_err();
+    assert_eq!((behind.kind(), behind.seq()), (ErrorKind::Diverged, Some(71)));
+    fill(&forked, 120);
+    for follow in [false, true] {
+        let options = options().follow_cuts(follow);
+        let refused = Archiver::new(&place.archive, forked.clone(), options).unwrap_err();
+        assert_eq!((refused.kind(), refused.seq()), (ErrorKind::Diverged, Some(71)));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let empty = open(&dir.path().join("empty"));
+    let refused = Archiver::new(&place.archive, empty, options()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Diverged);
+    let stranger = open(&dir.path().join("stranger"));
+    fill(&stranger, 300);
+    let cuts = options().follow_cuts(true);
+    let refused = Archiver::new(&place.archive, stranger, cuts).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Diverged);
+    // Nothing of what is archived was touched.
+    same(&wal, &place.restored(Until::End).1);
+}
+
+#[test]
+fn a_cut_is_followed_where_that_is_wanted() {
+    for last in [99, 77, 61, 34, 12] {
+        let (place, wal) = Place::with_entries(100);
+        place.ship(&wal);
+        wal.truncate_back(last).unwrap();
+        fill(&wal, 130);
+        let refused = Archiver::new(&place.archive, wal.clone(), options());
+        assert_eq!(refused.is_err(), last < 99, "cut behind {last}");
+        let cuts = options().follow_cuts(true);
+        let mut archiver = Archiver::new(&place.archive, wal.clone(), cuts).unwrap();
+        archiver.ship(&mut |_| {}).unwrap();
+        place.sound();
+        same(&wal, &place.restored(Until::End).1);
+        // Again, while it is at work.
+        wal.truncate_back(90.min(last + 5)).unwrap();
+        fill(&wal, 140);
+        archiver.ship(&mut |_| {}).unwrap();
+        archiver.sweep().unwrap();
+        assert_eq!(place.sound().unnamed, 0);
+        same(&wal, &place.restored(Until::End).1);
+    }
+}
+
+#[test]
+fn what_the_log_lost_before_it_was_shipped_is_a_gap() {
+    let (place, wal) = Place::with_entries(100);
+    let mut archiver = place.ship(&wal);
+    fill(&wal, 200);
+    wal.truncate_front(150).unwrap();
+    let gap = archiver.ship(&mut |_| {}).unwrap_err();
+    assert_eq!((gap.kind(), gap.seq()), (ErrorKind::Gap, Some(100)));
+    let gap = Archiver::new(&place.archive, wal, options()).unwrap_err();
+    assert_eq!(gap.kind(), ErrorKind::Gap);
+    assert_eq!(place.sound().next_seq, 100);
+}
+
+/// All was shipped and removed here, and an opening has begun a new epoch: the log does not know what came before.
+#[test]
+fn a_log_that_begins_where_the_archive_ends() {
+    let (place, wal) = Place::with_entries(100);
+    place.ship(&wal);
+    wal.truncate_front(100).unwrap();
+    wal.close().unwrap();
+    let wal = place.open();
+    fill(&wal, 120);
+    place.ship(&wal);
+    assert_eq!(place.sound().first_seq, 1);
+    let (_dir, restored) = place.restored(Until::End);
+    assert_eq!(restored.digest(100..).unwrap(), wal.digest(..).unwrap());
+}
+
+#[test]
+fn many_openings() {
+    let (place, mut wal) = Place::with_entries(3);
+    for opening in 0..90 {
+        wal.close().unwrap();
+        wal = place.open();
+        fill(&wal, 3 + opening * 2);
+        if opening % 7 == 0 {
+            place.ship(&wal);
+        }
+    }
+    place.ship(&wal);
+    place.sound();
+    let (_dir, restored) = place.restored(Until::End);
+    assert_eq!(restored.digest(..).unwrap(), wal.digest(..).unwrap());
+}
