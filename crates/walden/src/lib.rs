@@ -91,6 +91,8 @@
 //! Remembering how far a consumer has come, over crashes, with retention that keeps what it has not seen:
 //! [`Wal::cursor`].
 //!
+//! What it does, and how long that takes: [`Wal::metrics`].
+//!
 //! From another process, or another handle, without a lock and without disturbing anybody: [`LogReader`].
 //!
 //! # When something fails
@@ -120,6 +122,7 @@
 //! | `dictionaries` | what small records are compressed with, trained from the log itself |
 //! | `read` | readers, ranges, followers, the read-only log |
 //! | `frames`, `replicate` | stored bytes and their history, from one log to another |
+//! | `stats`, `metrics` | what is counted, measured and told |
 //! | `maintain` | what is done besides appending |
 //! | `seal` | what is complete becomes durable, named so, and gets its index |
 //! | [`offline`] | looking at, checking, repairing, saving and copying a log that nobody writes |
@@ -142,6 +145,7 @@ mod keeper;
 mod log;
 mod maintain;
 mod manifest;
+mod metrics;
 mod num;
 pub mod offline;
 mod read;
@@ -168,6 +172,7 @@ pub use dictionaries::DictionaryInfo;
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
 pub use frames::Frames;
+pub use metrics::{Histogram, Metrics, Observer, Observers};
 #[cfg(feature = "digest")]
 pub use read::Digest;
 pub use read::{Entries, Event, Follower, LogReader, Reader, logs_in};

@@ -1,11 +1,12 @@
 //! The live log: everything that its handles, its threads and its readers share.
 
-use crate::config::Settings;
+use crate::config::{Settings, SyncStrategy};
 use crate::cursors::Cursors;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::Keeper;
 use crate::maintain::Signal;
 use crate::manifest::{Manifest, ManifestFile};
+use crate::metrics::Meters;
 use crate::recover::{OpenedLog, Pending, Recovery, WriterLock};
 use crate::segment::{FileCache, Index, Names, Segment};
 use crate::snapshot::{Snapshot, View};
@@ -40,6 +41,7 @@ pub(crate) struct Log {
     pub(crate) manifest: Arc<ManifestFile>,
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) counters: Counters,
+    pub(crate) meters: Meters,
     pub(crate) signal: Signal,
     snapshot: Mutex<Arc<Snapshot>>,
     /// The newest snapshot's, for those who ask for every entry. Under shuttle:
@@ -119,6 +121,8 @@ impl Log {
             first_seq: AtomicU64::new(keeper.manifest.first_seq),
             watermark: Arc::new(Watermark::new(next_seq)),
             counters: Counters::default(),
+            // Where it waits for a sync, reading a clock costs nothing.
+            meters: Meters::new(settings.strategy == SyncStrategy::Always),
             signal: Signal::default(),
             leadership: Leadership::default(),
             grafting: Mutex::new(()),
@@ -410,6 +414,10 @@ impl View for Log {
 
     fn watermark(&self) -> Option<&Watermark> {
         Some(&self.watermark)
+    }
+
+    fn met(&self, error: &Error) {
+        self.count_damage(error);
     }
 
     fn most_content(&self) -> u64 {

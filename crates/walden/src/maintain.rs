@@ -350,6 +350,7 @@ impl Log {
             && !error.is_closed()
         {
             Counters::add(&self.counters.upkeep_failures, 1);
+            self.count_damage(error);
             *self.signal.failure.lock() = Some(error.clone());
         }
         result

@@ -60,6 +60,7 @@ impl Log {
         }
         self.room.notify_all();
         Counters::add(&self.counters.seals, 1);
+        self.meters.seal_times.add_time(took);
         // Only a cache: a failure costs time later, nothing else.
         drop(self.noted(self.write_index(&oldest.segment)));
         Ok(true)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::Epoch;
 use crate::segment::Segment;
 use crate::sync::Arc;
@@ -79,6 +79,9 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
 
     /// Where to wait for news; `None`: there are none to be had, ask again from time to time.
     fn watermark(&self) -> Option<&Watermark>;
+
+    /// Told of what a reader is about to give its user.
+    fn met(&self, _error: &Error) {}
 
     /// The most that a compressed record may hold: memory is taken for it.
     fn most_content(&self) -> u64 {

@@ -62,7 +62,9 @@ counters! {
     bytes_appended,
     /// Records that were stored compressed.
     compressed,
-    /// Bytes that those records would have taken more, uncompressed.
+    /// Bytes that those records take.
+    bytes_compressed,
+    /// Bytes that they would have taken more, uncompressed.
     bytes_saved,
     /// Writes of records to a file.
     writes,
@@ -86,12 +88,16 @@ counters! {
     back_cuts,
     /// Segments removed by retention.
     segments_expired,
+    /// Bytes of those.
+    bytes_expired,
     /// Failures of what the log does by itself (retention, sealing, the next segment, periodic syncs, indexes) that
     /// did not end it: it is tried again, and a file that could not be removed goes at the next opening. Appends that
     /// depend on it get the error themselves; of the rest only this tells.
     upkeep_failures,
     /// Cursors that retention went past.
     cursors_expired,
+    /// How often a reader of this log, or its upkeep, came upon damage: the same place counts each time.
+    corruptions,
 }
 
 impl Counters {
@@ -99,9 +105,11 @@ impl Counters {
         counter.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// As [`add`](Self::add), where a lock keeps all others from adding to it.
-    pub(crate) fn add_alone(counter: &AtomicU64, n: u64) {
-        counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+    /// As [`add`](Self::add), where a lock keeps all others from adding to it; gives the sum.
+    pub(crate) fn add_alone(counter: &AtomicU64, n: u64) -> u64 {
+        let sum = counter.load(Ordering::Relaxed) + n;
+        counter.store(sum, Ordering::Relaxed);
+        sum
     }
 
     pub(crate) fn read(&self) -> Stats {

@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::frames::Frames;
 use crate::log::Log;
 use crate::maintain;
+use crate::metrics::{Metrics, Observer};
 use crate::read::{Entries, Follower, Reader};
 use crate::recover::{self, Recovery};
 use crate::snapshot::View;
@@ -55,6 +56,12 @@ impl Drop for Owner {
         } else {
             drop(close::close(&self.log));
         }
+    }
+}
+
+impl From<&Wal> for Observer {
+    fn from(wal: &Wal) -> Self {
+        wal.observer()
     }
 }
 
@@ -511,6 +518,34 @@ impl Wal {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.log().stats()
+    }
+
+    /// All that the log tells of itself: [`stats`](Self::stats), distributions of times, bytes, cursors, recovery.
+    /// Nothing is worked out before it is asked for; the first call may open segments that nobody has read.
+    ///
+    /// ```
+    /// # use walden::{Config, Wal};
+    /// # fn main() -> walden::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let wal = Wal::open(&dir, Config::durable())?;
+    /// wal.append("hello")?;
+    /// let metrics = wal.metrics();
+    /// assert_eq!(metrics.stats.appends, 1);
+    /// assert_eq!(metrics.append_times.count(), 1);
+    /// println!("half of the syncs took at most {:?} ns", metrics.sync_times.quantile(0.5));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.log().metrics(true)
+    }
+
+    /// What reads the [`metrics`](Self::metrics) from elsewhere, such as a thread that answers a scraper, and does not
+    /// keep the log open. [`Observers`](crate::Observers) shows several logs together.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer::new(self.log())
     }
 
     /// What opening found and did.

@@ -198,7 +198,7 @@ impl Walk {
     /// Where it is compressed and cannot be told: then the position stays.
     pub(crate) fn borrow(&mut self, seq: u64, position: u64) -> Result<&[u8]> {
         let cursor = self.cursor.as_mut().ok_or_else(fault::restless)?;
-        let payload = cursor.entry(seq)?;
+        let payload = cursor.entry(seq).map_err(|error| told(&*self.view, error))?;
         self.position = position;
         Ok(payload)
     }
@@ -209,7 +209,7 @@ impl Walk {
     /// Where it is compressed and cannot be told: then the position stays.
     pub(crate) fn share(&mut self, seq: u64, position: u64) -> Result<Bytes> {
         let cursor = self.cursor.as_mut().ok_or_else(fault::restless)?;
-        let payload = cursor.share(seq)?;
+        let payload = cursor.share(seq).map_err(|error| told(&*self.view, error))?;
         self.position = position;
         Ok(payload)
     }
@@ -411,12 +411,13 @@ impl Walk {
             self.drop_held();
             return self.fail_later(error);
         }
-        match error.file() {
+        let error = match error.file() {
             Some(path) if error.io_kind() == Some(std::io::ErrorKind::NotFound) => {
-                Err(fault::missing(path, target))
+                fault::missing(path, target)
             }
-            _ => Err(error),
-        }
+            _ => error,
+        };
+        Err(told(&*self.view, error))
     }
 
     /// Keeps the error, in case trying again and again comes to nothing.
@@ -428,4 +429,11 @@ impl Walk {
     fn give_up(&mut self) -> Error {
         self.failed.take().unwrap_or_else(fault::restless)
     }
+}
+
+/// An error that is about to be given to the user, once the log knows.
+#[cold]
+fn told(view: &dyn View, error: Error) -> Error {
+    view.met(&error);
+    error
 }

@@ -26,6 +26,8 @@ pub struct CutTail {
     pub path: PathBuf,
     /// Where the last sound record ends.
     pub offset: u64,
+    /// Bytes behind it, in all segments; space that was never written is among them.
+    pub bytes: u64,
     /// Why the bytes there are no record.
     pub reason: String,
     /// Copies of what was cut.

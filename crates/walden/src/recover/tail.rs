@@ -93,6 +93,7 @@ pub(super) fn describe(scan: &Scan, kept_in: Vec<std::path::PathBuf>, done: bool
     CutTail {
         path,
         offset,
+        bytes: tail,
         reason,
         kept_in,
         possibly_acknowledged: scan.next_seq..=scan.next_seq.saturating_add(most - 1),

@@ -72,8 +72,13 @@ impl Latch {
         self.shut.store(true, Ordering::SeqCst);
     }
 
+    /// Whether the log was closed.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::SeqCst)
+    }
+
     fn refuse(&self) -> io::Result<()> {
-        if self.shut.load(Ordering::SeqCst) {
+        if self.is_shut() {
             return Err(Error::closed().into());
         }
         self.cause().map_or(Ok(()), |cause| Err(io::Error::from(cause.clone())))

@@ -450,13 +450,18 @@ impl Log {
             return Err(error);
         }
         Counters::add(&self.counters.cursors_expired, self.cursors.expire(&holds, first)?);
-        let before = snapshot.segments.len();
         self.cut_front(first, true)?;
         let after = View::snapshot(self);
         let oldest = after.segments.first().map_or(0, |segment| segment.ordinal);
-        let gone = snapshot.segments.iter().take(before).filter(|s| s.ordinal < oldest).count();
-        Counters::add(&self.counters.segments_expired, crate::num::size(gone));
-        Ok(crate::num::size(gone))
+        let gone = snapshot.segments.iter().filter(|segment| segment.ordinal < oldest);
+        // How long each is was asked when it was judged.
+        let (mut count, mut bytes) = (0, 0);
+        for segment in gone {
+            (count, bytes) = (count + 1, bytes + segment.end().unwrap_or(0));
+        }
+        Counters::add(&self.counters.segments_expired, count);
+        Counters::add(&self.counters.bytes_expired, bytes);
+        Ok(count)
     }
 
     /// The first seq id that the limits keep; `None`: all.

@@ -86,6 +86,7 @@ impl Log {
         if let (Some(smaller), Ok(_)) = (smaller, &appended) {
             let stored = record::OVERHEAD + num::size(smaller.stored.len());
             Counters::add(&self.counters.compressed, 1);
+            Counters::add(&self.counters.bytes_compressed, stored);
             Counters::add(&self.counters.bytes_saved, len.saturating_sub(stored));
         }
         self.encoders.put(encoder);

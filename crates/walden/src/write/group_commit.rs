@@ -246,8 +246,11 @@ impl Log {
             let took = self.clock.elapsed().saturating_sub(begun);
             let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             self.leadership.took.store(took, Ordering::Relaxed);
+            let entries = extent.next_seq.saturating_sub(before);
             Counters::add(&self.counters.syncs, 1);
-            Counters::add(&self.counters.entries_synced, extent.next_seq.saturating_sub(before));
+            Counters::add(&self.counters.entries_synced, entries);
+            self.meters.sync_times.add(took);
+            self.meters.sync_entries.add(entries);
         } else if extent.next_seq <= self.watermark.durable() {
             return Ok(());
         }

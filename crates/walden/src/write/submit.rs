@@ -35,6 +35,14 @@ pub(super) enum Came {
 impl Log {
     /// Appends one entry and waits as long as the strategy says.
     pub(crate) fn append(&self, parts: &[&[u8]], how: Compression) -> Result<u64> {
+        if self.meters.sampler.is_due() {
+            return self.timed(|| self.append_one(parts, how));
+        }
+        self.append_one(parts, how)
+    }
+
+    #[inline(always)]
+    fn append_one(&self, parts: &[&[u8]], how: Compression) -> Result<u64> {
         self.may_settle()?;
         let appended = match &self.packing {
             Some(packing) if packing.takes(parts) => self.append_packed(packing, parts, how)?,
@@ -46,6 +54,13 @@ impl Log {
 
     /// Appends a batch and waits as long as the strategy says.
     pub(crate) fn append_batch(&self, entries: &[&[u8]], how: Compression) -> Result<Range<u64>> {
+        if self.meters.sampler.is_due() && !entries.is_empty() {
+            return self.timed(|| self.append_several(entries, how));
+        }
+        self.append_several(entries, how)
+    }
+
+    fn append_several(&self, entries: &[&[u8]], how: Compression) -> Result<Range<u64>> {
         self.may_settle()?;
         let appended = self.append_entries(entries, how)?;
         if !appended.seqs.is_empty() {
@@ -194,12 +209,14 @@ impl Log {
     }
 
     /// What is left to do under the append lock once a record has its slot.
+    #[inline(always)]
     pub(super) fn appended(&self, slot: Slot, came: Came) -> Appended {
         self.watermark.raise_appended(slot.next_seq);
         self.signal.came_to(slot.offset);
         let era = self.watermark.era();
         // Counted under the lock: no read-modify-write is needed.
-        Counters::add_alone(&self.counters.appends, 1);
+        let count = Counters::add_alone(&self.counters.appends, 1);
+        self.meters.sampler.came_to(count);
         Counters::add_alone(&self.counters.entries, slot.next_seq - slot.seq);
         Counters::add_alone(&self.counters.bytes_appended, slot.len);
         Appended { seqs: slot.seq..slot.next_seq, era, came }
