@@ -40,7 +40,8 @@ impl Entries {
         let Decoded::Record(record) = decode(&self.records) else {
             return Err(Error::corrupt("frames hold what is no record"));
         };
-        let what = content(&record.header, record.stored, self.max_content);
+        // Frames carry no dictionary: where one is needed, that is said.
+        let what = content(&record.header, record.stored, None, self.max_content);
         let content = match what.map_err(|why| why.error().seq_at(record.seq()))? {
             std::borrow::Cow::Borrowed(part) => self.records.slice_ref(part),
             std::borrow::Cow::Owned(content) => Bytes::from(content),
