@@ -10,6 +10,7 @@ use walden::{Cursor, Frames, Start};
 
 use crate::archive::Archive;
 use crate::chunk::{Chunk, micros, time};
+use crate::dictionaries;
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::History;
 use crate::manifest::{Manifest, Part, Stretch};
@@ -62,6 +63,7 @@ pub struct Archiver {
     source: Source,
     options: ArchiverOptions,
     hold: Option<Cursor>,
+    dictionaries: dictionaries::Shipped,
     /// It must not go on.
     ended: Option<Error>,
 }
@@ -82,7 +84,8 @@ impl Archiver {
         let source = source.into();
         source.refresh()?;
         let writer = Writer::take_over(&archive.store, source.first_seq().max(1))?;
-        let mut archiver = Self { writer, source, options, hold: None, ended: None };
+        let dictionaries = dictionaries::Shipped::default();
+        let mut archiver = Self { writer, source, options, hold: None, dictionaries, ended: None };
         archiver.follow_log()?;
         Ok(archiver)
     }
@@ -190,6 +193,7 @@ impl Archiver {
         // When what is put together now was shipped in parts.
         let noted: Vec<_> =
             partial.iter().map(|part| (part.end.saturating_sub(1), time(part.by_micros))).collect();
+        self.dictionaries.ship(self.writer.store(), &self.source)?;
         let manifest = self.writer.manifest();
         let mut next = self.writer.next();
         let mut drafts = Vec::new();

@@ -30,6 +30,7 @@
 //! | --- | --- |
 //! | `store` | objects that are made once and read whole: tries, pauses, bandwidth |
 //! | `chunk`, `manifest` | the bytes of objects |
+//! | `dictionaries` | what entries may be compressed with |
 //! | `contents` | the archive as one who reads it sees it |
 //! | `writer` | the only one who changes it: terms, generations, fencing |
 //! | `archiver`, `background`, `retain` | ships rounds of a log's entries, and removes what is too old |
@@ -43,6 +44,7 @@ mod archiver;
 mod background;
 mod chunk;
 mod contents;
+mod dictionaries;
 mod donor;
 mod error;
 mod history;

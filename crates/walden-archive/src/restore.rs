@@ -76,6 +76,7 @@ impl Archive {
         let mut contents = Contents::load(&self.store)?;
         let end = end_of(&mut contents, until)?;
         let wal = Wal::open(dir.as_ref(), config)?;
+        crate::dictionaries::restore(&self.store, &wal)?;
         let new = Restore { wal: &wal, contents, end }.run(progress)?;
         let restored = Restored { first_seq: wal.first_seq(), next_seq: wal.next_seq(), new };
         wal.close()?;

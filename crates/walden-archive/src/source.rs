@@ -82,6 +82,23 @@ impl Source {
         })
     }
 
+    /// The dictionaries that entries may be compressed with, by id.
+    pub(crate) fn dictionaries(&self) -> Result<Vec<u32>> {
+        let found = match &self.0 {
+            Kind::Own(wal) => wal.dictionaries(),
+            Kind::Foreign(reader) => reader.dictionaries(),
+        };
+        Ok(found?.into_iter().map(|dictionary| dictionary.id).collect())
+    }
+
+    /// What is in the file of one.
+    pub(crate) fn dictionary(&self, id: u32) -> Result<Vec<u8>> {
+        Ok(match &self.0 {
+            Kind::Own(wal) => wal.dictionary(id)?,
+            Kind::Foreign(reader) => reader.dictionary(id)?,
+        })
+    }
+
     /// Entries, which are given one after another.
     pub(crate) fn entries(
         &self,

@@ -45,6 +45,10 @@ pub(crate) struct Draft {
 }
 
 impl Writer {
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Takes the archive over, or begins it at `first_seq`.
     ///
     /// # Errors

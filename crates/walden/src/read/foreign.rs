@@ -6,6 +6,7 @@
 use super::epochs::cut_between;
 use super::fault;
 use super::survey::{Listing, Reach, Survey};
+use crate::dictionaries::{self, DictionaryInfo};
 use crate::error::{Error, Result};
 use crate::manifest::{self, Found, Manifest};
 use crate::segment::{Names, Segment};
@@ -76,6 +77,14 @@ impl Foreign {
 
     pub(super) fn prefix(&self) -> &str {
         self.names.prefix()
+    }
+
+    pub(super) fn dictionaries(&self) -> Result<Vec<DictionaryInfo>> {
+        dictionaries::list(&*self.storage, &self.names)
+    }
+
+    pub(super) fn dictionary(&self, id: u32) -> Result<Vec<u8>> {
+        Ok(dictionaries::load(&*self.storage, &self.names, id)?.encode())
     }
 
     /// One look; false if the log changed meanwhile, so that another is needed.

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use super::foreign::Foreign;
 use super::{Entries, Follower, Reader, range};
+use crate::dictionaries::DictionaryInfo;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frames::Frames;
@@ -162,6 +163,22 @@ impl LogReader {
     /// `Removed`, `BeyondEnd`; `Unsupported` for a log of the Go library; as reading.
     pub fn frames(&self, from: u64, max_bytes: u64) -> Result<Option<Frames>> {
         super::frames(Arc::clone(&self.view), from, max_bytes)
+    }
+
+    /// As [`Wal::dictionaries`](crate::Wal::dictionaries).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dictionaries(&self) -> Result<Vec<DictionaryInfo>> {
+        self.foreign.dictionaries()
+    }
+
+    /// As [`Wal::dictionary`](crate::Wal::dictionary).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dictionary(&self, id: u32) -> Result<Vec<u8>> {
+        self.foreign.dictionary(id)
     }
 
     /// As [`Wal::digest`](crate::Wal::digest).
