@@ -274,7 +274,7 @@ fn cut_off_at_every_call() {
             assert!(stop > 200 && images > 1000, "{images} images of {stop} disks");
             return;
         };
-        enumerate_crashes(&disk, 20, |image| {
+        enumerate_crashes(&disk, 12, |image| {
             images += 1;
             if let Err(wrong) = check(&image, &known, &under_way) {
                 panic!(
@@ -348,7 +348,7 @@ fn random_histories() {
     }
     let since = std::time::UNIX_EPOCH.elapsed().unwrap();
     let first = since.as_secs() << 20 ^ u64::from(since.subsec_nanos());
-    let seeds = number("WALDEN_SEEDS").unwrap_or(150);
+    let seeds = number("WALDEN_SEEDS").unwrap_or(100);
     eprintln!("seeds from {first} on");
     for seed in (0..seeds).map(|n| first.wrapping_add(n)) {
         history(seed);

@@ -146,7 +146,7 @@ async fn cut_off_under_load() {
     let program = Path::new(env!("CARGO_BIN_EXE_walden-raft-kv"));
     let hosts = hosts(dir.path());
     let mut cluster =
-        Cluster::start_on(program, dir.path(), hosts, &["--snapshot-every", "150"]).await.unwrap();
+        Cluster::start_on(program, dir.path(), hosts, &["--snapshot-every", "50"]).await.unwrap();
     let (seen, stop) = (Arc::new(Seen::default()), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -154,7 +154,7 @@ async fn cut_off_under_load() {
             tokio::spawn(Arc::clone(&seen).work(client, number, Arc::clone(&stop)))
         })
         .collect();
-    let until = Instant::now() + Duration::from_secs(number("WALDEN_SECONDS").unwrap_or(15));
+    let until = Instant::now() + Duration::from_secs(number("WALDEN_SECONDS").unwrap_or(10));
     // Bounded, and a slow machine gets more time.
     for round in 0..1_000_000 {
         // Each once, then by chance.

@@ -51,7 +51,7 @@ async fn killed_under_load() {
     let dir = tempfile::tempdir().unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_walden-raft-kv"));
     let mut cluster =
-        Cluster::start(program, dir.path(), 3, &["--snapshot-every", "150"]).await.unwrap();
+        Cluster::start(program, dir.path(), 3, &["--snapshot-every", "50"]).await.unwrap();
     let (seen, stop) = (Arc::new(Seen::default()), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -60,7 +60,7 @@ async fn killed_under_load() {
         })
         .collect();
     let begun = Instant::now();
-    let until = begun + Duration::from_secs(number("WALDEN_SECONDS").unwrap_or(12));
+    let until = begun + Duration::from_secs(number("WALDEN_SECONDS").unwrap_or(8));
     let mut kills = 0;
     // A slow machine gets more time.
     while Instant::now() < until || !(seen.enough() && kills > 3) {
