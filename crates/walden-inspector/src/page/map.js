@@ -143,12 +143,13 @@ function choose(at) {
 }
 
 function tell(cell) {
-  const share = cell.records ? ` (${Math.round((100 * cell.compressed) / cell.records)} % compressed)` : "";
+  const share = cell.records ? `, ${Math.round((100 * cell.compressed) / cell.records)} % compressed` : "";
+  const batches = cell.records && BigInt(cell.last) - BigInt(cell.first) >= cell.records ? "; a batch is one" : "";
   const rows = [
     [cell.several ? "Segments" : "Segment", cell.several ? `${cell.several}: ${cell.name}` : cell.name],
     ["Seq ids", seqs(cell)],
     ["Size", bytes(cell.bytes)],
-    ["Records", cell.records === null ? "counted by a check" : count(cell.records) + share],
+    ["Records", cell.records === null ? "counted by a check" : count(cell.records) + share + batches],
     ["State", cell.damage ? make("span", { class: "bad" }, `damaged in ${count(cell.damage)} ${cell.damage === 1 ? "place" : "places"}`) : state(cell)],
     ["Torn", cell.torn ? "at its end" : null],
     ["Durable", cell.mark === undefined ? null : `up to byte ${count(cell.mark)} by the last mark`],

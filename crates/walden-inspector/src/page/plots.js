@@ -13,7 +13,7 @@ const plots = [
   { name: "Entries per second", of: (b, a, s) => Math.max(0, Number(b.next - a.next)) / s, show: (v) => `${rate(v)} /s` },
   { name: "Bytes per second", of: (b, a, s) => (b.appended - a.appended) / s, show: (v) => `${bytes(v)}/s` },
   { name: "Not yet known durable", of: (b) => Number(b.doubt), show: (v) => count(Math.round(v)) },
-  { name: "Wait to be durable", of: (b) => b.waits, show: (v) => (v ? span(v) : "under 1 s") },
+  { name: "Wait to be durable", of: (b) => b.waits, show: (v) => (v ? span(v) : "< 1 s") },
   { name: "Time to look", of: (b) => b.took / 1000, show: span },
 ];
 
@@ -31,7 +31,7 @@ export function begin() {
     plot.under.setAttribute("class", "under");
     plot.path = document.createElementNS(SVG, "path");
     plot.svg.append(plot.under, plot.path);
-    const title = make("div", { class: "line" }, plot.name, plot.value);
+    const title = make("div", { class: "line" }, make("span", {}, plot.name), plot.value);
     $("plots").append(make("div", { class: "plot" }, title, plot.svg, make("div", { class: "line" }, plot.most)));
   }
 }

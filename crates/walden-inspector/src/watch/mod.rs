@@ -69,18 +69,12 @@ struct Inner {
     dir: PathBuf,
     prefix: String,
     target: Target,
-    work: Mutex<Work>,
+    log: Mutex<Option<LogReader>>,
+    /// When the slow parts were looked at last, and how long that took. Held by the one who looks.
+    slow: Mutex<Option<(Instant, Duration)>>,
     seen: Mutex<Arc<Seen>>,
     history: Mutex<History>,
     check: check::State,
-}
-
-/// What belongs to the one who looks.
-#[derive(Debug, Default)]
-struct Work {
-    log: Option<LogReader>,
-    /// When the slow parts were looked at last, and how long that took.
-    slow: Option<(Instant, Duration)>,
 }
 
 /// Looking, until this is dropped.
@@ -112,7 +106,8 @@ impl Watch {
             dir: dir.to_owned(),
             prefix: prefix.to_owned(),
             target: Target::on_disk(dir, prefix),
-            work: Mutex::default(),
+            log: Mutex::default(),
+            slow: Mutex::default(),
             seen: Mutex::new(Arc::new(seen)),
             history: Mutex::default(),
             check: check::State::default(),
@@ -157,7 +152,12 @@ impl Watch {
     /// # Errors
     /// Why it cannot be read.
     pub fn log(&self) -> Result<LogReader> {
-        lock(&self.0.work).open(&self.0)
+        let mut log = lock(&self.0.log);
+        if let Some(log) = &*log {
+            return Ok(log.clone());
+        }
+        let opened = LogReader::open_prefix(&self.0.dir, &self.0.prefix)?;
+        Ok(log.insert(opened).clone())
     }
 
     /// The last check of the whole log, and how far a running one is.
@@ -173,12 +173,12 @@ impl Watch {
 
     /// Looks at the log now.
     pub fn look(&self) -> Arc<Seen> {
-        let mut work = lock(&self.0.work);
+        let mut slow = lock(&self.0.slow);
         let begun = Instant::now();
         let mut seen = Seen { at: SystemTime::now(), problem: None, ..(*self.seen()).clone() };
-        if let Err(error) = work.look(&self.0, &mut seen) {
+        if let Err(error) = self.look_at(&mut slow, &mut seen) {
             // The next look opens the log anew: another one may have taken its place.
-            work.log = None;
+            *lock(&self.0.log) = None;
             seen.problem = Some(error);
         }
         seen.took = begun.elapsed();
@@ -186,6 +186,25 @@ impl Watch {
         let seen = Arc::new(seen);
         *lock(&self.0.seen) = Arc::clone(&seen);
         seen
+    }
+
+    fn look_at(&self, slow: &mut Option<(Instant, Duration)>, seen: &mut Seen) -> Result<()> {
+        let log = self.log();
+        let begun = Instant::now();
+        let due = slow.is_none_or(|(last, took)| last.elapsed() >= took * REST);
+        if due {
+            // Of a damaged log, too.
+            seen.outline = Some(Arc::new(outline(&self.0.target)?));
+        }
+        let log = log?;
+        log.refresh()?;
+        (seen.first_seq, seen.next_seq) = (log.first_seq(), log.next_seq());
+        seen.durable_seq = log.durable_seq();
+        if due {
+            seen.segments = log.segments().map(Arc::from);
+            *slow = Some((begun, begun.elapsed()));
+        }
+        Ok(())
     }
 
     /// Looks at the log every so often, on a thread of its own.
@@ -220,35 +239,6 @@ impl Drop for Looking {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
-    }
-}
-
-impl Work {
-    fn open(&mut self, inner: &Inner) -> Result<LogReader> {
-        if let Some(log) = &self.log {
-            return Ok(log.clone());
-        }
-        let log = LogReader::open_prefix(&inner.dir, &inner.prefix)?;
-        Ok(self.log.insert(log).clone())
-    }
-
-    fn look(&mut self, inner: &Inner, seen: &mut Seen) -> Result<()> {
-        let log = self.open(inner);
-        let begun = Instant::now();
-        let due = self.slow.is_none_or(|(last, took)| last.elapsed() >= took * REST);
-        if due {
-            // Of a damaged log, too.
-            seen.outline = Some(Arc::new(outline(&inner.target)?));
-        }
-        let log = log?;
-        log.refresh()?;
-        (seen.first_seq, seen.next_seq) = (log.first_seq(), log.next_seq());
-        seen.durable_seq = log.durable_seq();
-        if due {
-            seen.segments = log.segments().map(Arc::from);
-            self.slow = Some((begun, begun.elapsed()));
-        }
-        Ok(())
     }
 }
 

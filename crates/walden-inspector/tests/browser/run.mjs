@@ -48,7 +48,7 @@ const rowOf = (page, seq) => page.locator(`#rows tr[data-seq="${seq}"]`);
 async function shot(page, name) {
   if (given.screenshots) {
     mkdirSync(given.screenshots, { recursive: true });
-    await page.screenshot({ path: join(given.screenshots, `${name}.png`) });
+    await page.screenshot({ path: join(given.screenshots, `${name}.png`), fullPage: true });
   }
 }
 
