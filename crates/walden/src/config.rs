@@ -359,9 +359,9 @@ impl Config {
         self
     }
 
-    /// Single appends that wait for the disk at the same time share a record, which is compressed as a whole: with many
-    /// threads, small entries take several times less, and fewer headers. Only under [`SyncStrategy::Always`], for `append` and
-    /// `append_parts` of up to 16 KiB; off unless set.
+    /// Single appends that wait for the disk at the same time share a record, which has one header for all and is compressed
+    /// as a whole. Only under [`SyncStrategy::Always`], for `append` and `append_parts` of up to 16 KiB; off unless set. It
+    /// takes several threads for any to gather.
     ///
     /// Each is acknowledged for itself, has its own seq id, and can be cut off behind the one before it. What shares a
     /// record is lost together if that is damaged.

@@ -7,9 +7,12 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+<<<<<<< crates/walden-cli/tests/cli/main.rs
 mod compress;
 #[cfg(feature = "serve")]
 mod serving;
+=======
+>>>>>>> /tmp/tmpxsyzdksi/n
 mod shortening;
 mod support;
 

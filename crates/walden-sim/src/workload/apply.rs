@@ -1,12 +1,9 @@
 //! What each step does to log and model.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use walden::offline::{self, Recompress, Target};
-use walden::{Compression, Error, Retention, SyncStrategy, Wal};
+use walden::{Error, Retention, SyncStrategy, Wal};
 
-use super::DIR;
 use super::mirror::Mirror;
 use super::model::InFlight;
 use super::op::{Op, Step};
@@ -233,10 +230,6 @@ impl Run {
         if backup && !self.disk.stopped() {
             self.backup = Some((self.disk.fork(), self.model.clone()));
         }
-        // A cut that is not finished goes first: opening does it.
-        if self.setup.compression != Compression::None && !lacking {
-            self.store_otherwise()?;
-        }
         self.strategy = strategy;
         let opened = self.open()?;
         self.counts.openings += 1;
@@ -249,16 +242,6 @@ impl Run {
         } else {
             Ok(self.check_whole()?)
         }
-    }
-
-    /// The complete segments of the closed log are compressed, or the next time stored as they were.
-    fn store_otherwise(&self) -> Done {
-        let undo = self.counts.openings.is_multiple_of(2);
-        let how = if undo { Compression::None } else { self.setup.compression };
-        let (storage, clock) = (Arc::new(self.disk.clone()), Arc::new(self.clock.clone()));
-        let target = Target::new(DIR, "segment", storage, clock);
-        offline::compress(&target, &Recompress::to(how), &mut |_| {})?;
-        Ok(())
     }
 
     fn found_clean(&self, wal: &Wal, lacking: bool) -> Checked {
