@@ -7,12 +7,9 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-<<<<<<< crates/walden-cli/tests/cli/main.rs
 mod compress;
 #[cfg(feature = "serve")]
 mod serving;
-=======
->>>>>>> /tmp/tmpxsyzdksi/n
 mod shortening;
 mod support;
 
