@@ -10,6 +10,7 @@
 mod baseline;
 mod case;
 mod cases;
+mod compression;
 mod figures;
 mod machine;
 mod peers;
@@ -67,6 +68,8 @@ enum Command {
     /// How much there can be of something, as a Markdown table on standard output.
     #[command(subcommand)]
     Scale(scale::Scale),
+    /// Measure what compression makes of real data, and what it costs, as Markdown tables on standard output.
+    Compression(compression::Args),
     /// List the cases and what stands in them.
     List {
         #[command(flatten)]
@@ -173,6 +176,7 @@ fn main() -> ExitCode {
         Command::Report { results, out } => report(&results, out.as_deref()),
         Command::Syncs { dir } => syncs(&dir),
         Command::Scale(scale) => scale::run(&scale).and_then(|page| print(&page)),
+        Command::Compression(args) => compression::run(&args).and_then(|page| print(&page)),
         Command::List { sizes } => list(&sizes),
         Command::Measure { dir, fixtures, seconds, result, subject } => {
             measure(&subject, &work::Place { dir, fixtures, seconds }, &result)

@@ -15,11 +15,11 @@ use crate::results::Results;
 const SIZE: (u32, u32) = (1020, 560);
 /// What the names of the lines take, beside the plot, so that they cover nothing.
 const LEGEND: i32 = 280;
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(40, 40, 40);
+pub(crate) const FONT: &str = "sans-serif";
+pub(crate) const INK: RGBColor = RGBColor(40, 40, 40);
 
 /// Told apart by people who see colours differently, too (Okabe and Ito), then some more.
-const COLOURS: [RGBColor; 12] = [
+pub(crate) const COLOURS: [RGBColor; 12] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -133,10 +133,16 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// Draws all plots that there are figures for into `dir`; the names of the SVG files.
-pub(crate) fn draw_all(results: &Results, dir: &Path) -> Result<Vec<String>> {
+/// The same font on every machine.
+pub(crate) fn use_built_in_font() -> Result<()> {
     let font = dejavu::sans::regular();
     register_font(FONT, FontStyle::Normal, font).map_err(|_| "the built-in font is invalid")?;
+    Ok(())
+}
+
+/// Draws all plots that there are figures for into `dir`; the names of the SVG files.
+pub(crate) fn draw_all(results: &Results, dir: &Path) -> Result<Vec<String>> {
+    use_built_in_font()?;
     let mut names = Vec::new();
     for plot in &PLOTS {
         let lines = lines(results, plot);
