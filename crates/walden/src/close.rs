@@ -28,12 +28,14 @@ pub(crate) fn close(log: &Log) -> Result<()> {
         appender.state = State::Closed;
     }
     log.room.notify_all();
+    let _span = crate::trace::closing(log.names.dir());
     log.signal.stop();
     let result = close_cleanly(log);
     log.forget_unwritten();
     log.latch.shut();
     log.watermark.close();
     log.unlock();
+    crate::trace::closed(&result);
     result
 }
 

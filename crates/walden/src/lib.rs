@@ -91,7 +91,7 @@
 //! Remembering how far a consumer has come, over crashes, with retention that keeps what it has not seen:
 //! [`Wal::cursor`].
 //!
-//! What it does, and how long that takes: [`Wal::metrics`].
+//! What it does, and how long that takes: [`Wal::metrics`]; as spans and events, with the feature `tracing`.
 //!
 //! From another process, or another handle, without a lock and without disturbing anybody: [`LogReader`].
 //!
@@ -122,7 +122,7 @@
 //! | `dictionaries` | what small records are compressed with, trained from the log itself |
 //! | `read` | readers, ranges, followers, the read-only log |
 //! | `frames`, `replicate` | stored bytes and their history, from one log to another |
-//! | `stats`, `metrics` | what is counted, measured and told |
+//! | `stats`, `metrics`, `trace` | what is counted, measured and told |
 //! | `maintain` | what is done besides appending |
 //! | `seal` | what is complete becomes durable, named so, and gets its index |
 //! | [`offline`] | looking at, checking, repairing, saving and copying a log that nobody writes |
@@ -159,6 +159,7 @@ mod snapshot;
 mod stats;
 pub mod storage;
 mod sync;
+mod trace;
 mod trim;
 mod wal;
 mod watermark;

@@ -13,6 +13,7 @@ use crate::snapshot::{Snapshot, View};
 use crate::stats::{Counters, Stats};
 use crate::storage::{Clock, Latch, Storage};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::trace;
 use crate::watermark::{Level, Watermark};
 use crate::write::appender::{Appender, State};
 use crate::write::compress::Encoders;
@@ -162,6 +163,7 @@ impl Log {
         let weak = Arc::downgrade(self);
         self.latch.watch(Box::new(move |cause| {
             if let Some(log) = weak.upgrade() {
+                trace::poisoned(log.names.dir(), cause);
                 log.watermark.fail(cause);
                 log.room.notify_all();
                 log.signal.wake();

@@ -10,6 +10,7 @@ use crate::stats::Counters;
 use crate::sync::{
     self, Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Weak, wait, wait_timeout,
 };
+use crate::trace;
 
 /// What a thread of its own does where the maintenance thread is not to be waited for.
 #[derive(Debug, Clone, Copy)]
@@ -351,6 +352,7 @@ impl Log {
         {
             Counters::add(&self.counters.upkeep_failures, 1);
             self.count_damage(error);
+            trace::upkeep_failed(self.names.dir(), error);
             *self.signal.failure.lock() = Some(error.clone());
         }
         result

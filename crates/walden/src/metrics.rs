@@ -241,6 +241,7 @@ impl Log {
     pub(crate) fn count_damage(&self, error: &Error) {
         if error.is_corruption() {
             Counters::add(&self.counters.corruptions, 1);
+            crate::trace::damaged(self.names.dir(), error);
         }
     }
 

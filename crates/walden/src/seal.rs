@@ -7,6 +7,7 @@ use crate::segment::source::READ_AHEAD;
 use crate::segment::{Index, RecordSource, Segment, Step, index};
 use crate::stats::Counters;
 use crate::sync::{Arc, Ordering};
+use crate::trace;
 
 impl Log {
     /// Seals what is complete, oldest first: as many as can be open, since under load there is always another.
@@ -41,6 +42,8 @@ impl Log {
             self.flush()?;
         }
         let Some(complete) = oldest.sealable() else { return Ok(false) };
+        let _span = trace::sealing(self.names.dir(), complete.ordinal);
+        trace::rotated(complete.ordinal, successor);
         oldest.segment.note_last_append(&*oldest.file);
         oldest.file.cool();
         let begun = self.clock.elapsed();
@@ -61,6 +64,7 @@ impl Log {
         self.room.notify_all();
         Counters::add(&self.counters.seals, 1);
         self.meters.seal_times.add_time(took);
+        trace::sealed(complete.end, complete.next_seq);
         // Only a cache: a failure costs time later, nothing else.
         drop(self.noted(self.write_index(&oldest.segment)));
         Ok(true)

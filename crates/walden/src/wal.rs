@@ -26,6 +26,7 @@ use crate::snapshot::View;
 use crate::stats::Stats;
 use crate::storage::{self, Clock, Latch, LatchedStorage, Storage, SystemClock};
 use crate::sync::Arc;
+use crate::trace;
 use crate::watermark;
 use crate::write::ticket::{Ready, Ticket};
 use crate::{SegmentInfo, segments};
@@ -99,10 +100,25 @@ impl Wal {
         storage: Arc<dyn Storage>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        let _span = trace::opening(dir.as_ref());
+        let opened = Self::open_log(dir.as_ref(), config, storage, clock);
+        match &opened {
+            Ok(wal) => trace::opened(&wal.recovery(), wal.first_seq(), wal.next_seq()),
+            Err(error) => trace::not_opened(error),
+        }
+        opened
+    }
+
+    fn open_log(
+        dir: &Path,
+        config: Config,
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let settings = Settings::check(config)?;
         let latch = Arc::new(Latch::default());
         let storage: Arc<dyn Storage> = Arc::new(LatchedStorage::new(storage, Arc::clone(&latch)));
-        let opened = recover::open(dir.as_ref(), &settings, storage, clock)?;
+        let opened = recover::open(dir, &settings, storage, clock)?;
         let compression = settings.compression;
         let log = Log::new(opened, settings, latch)?;
         maintain::start(&log);

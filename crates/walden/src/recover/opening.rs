@@ -33,6 +33,7 @@ pub(super) type Outcome = (Vec<u64>, Option<Active>, u64, Option<Pending>);
 impl Opening {
     /// Finds, decides, does.
     pub(super) fn run(&mut self, found: &Found) -> Result<Outcome> {
+        let _span = crate::trace::recovering(self.keeper.names.dir());
         // The winner may be in the kernel's cache only: nothing rests on it before it is on disk.
         let winner = self.keeper.manifest.clone();
         self.keeper.file.write(&winner)?;

@@ -14,6 +14,7 @@ use crate::segment::{RecordSource, Segment, Step};
 use crate::snapshot::{Snapshot, View};
 use crate::stats::Counters;
 use crate::sync::{Arc, Ordering};
+use crate::trace;
 use crate::watermark::refuse_in_callback;
 use crate::write::appender::State;
 use crate::write::next::allocate_ahead;
@@ -57,7 +58,9 @@ impl Log {
     /// # Errors
     /// `OutOfRange`; `Poisoned`; `Io`.
     pub(crate) fn truncate_front(&self, first: u64) -> Result<()> {
-        self.cut_front(first, false)
+        self.cut_front(first, false)?;
+        self.tell_cut();
+        Ok(())
     }
 
     /// As [`truncate_front`](Self::truncate_front); for retention, nothing is done where a cursor needs what would go.
@@ -145,7 +148,13 @@ impl Log {
             }
             let keep = log.what_stays(keeper, last + 1)?;
             log.commit_and_finish(keeper, &keep)
-        })
+        })?;
+        self.tell_cut();
+        Ok(())
+    }
+
+    fn tell_cut(&self) {
+        trace::cut(self.names.dir(), self.first_seq(), self.watermark.appended());
     }
 
     /// `reset`: empties the log and goes on at `next`.
@@ -159,7 +168,9 @@ impl Log {
         self.with_appends_stopped(Some(0), |log, keeper| {
             let keep = Keep { next_seq: next, kept: None, survivors: None };
             log.commit_and_finish(keeper, &keep)
-        })
+        })?;
+        self.tell_cut();
+        Ok(())
     }
 
     /// Does `work` while nobody appends, with everything durable. For a cut, all before what it `keeps` the end of is
@@ -446,6 +457,7 @@ impl Log {
         let snapshot = View::snapshot(self);
         let holds = self.cursors.holds(&snapshot.epochs);
         let Some(first) = self.retained_from(&snapshot, limits, &holds)? else { return Ok(0) };
+        let _span = trace::retaining(self.names.dir());
         if let Some(error) = self.cursors.unreadable() {
             return Err(error);
         }
@@ -461,6 +473,9 @@ impl Log {
         }
         Counters::add(&self.counters.segments_expired, count);
         Counters::add(&self.counters.bytes_expired, bytes);
+        if count > 0 {
+            trace::retained(count, bytes, self.first_seq());
+        }
         Ok(count)
     }
 
