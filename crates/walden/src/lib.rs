@@ -91,7 +91,8 @@
 //! Remembering how far a consumer has come, over crashes, with retention that keeps what it has not seen:
 //! [`Wal::cursor`].
 //!
-//! What it does, and how long that takes: [`Wal::metrics`]; as spans and events, with the feature `tracing`.
+//! What it does, and how long that takes: [`Wal::metrics`]; for Prometheus or OpenTelemetry, with the feature
+//! `prometheus` or `opentelemetry`, by [`Observers`]; as spans and events, with the feature `tracing`.
 //!
 //! From another process, or another handle, without a lock and without disturbing anybody: [`LogReader`].
 //!
@@ -122,7 +123,7 @@
 //! | `dictionaries` | what small records are compressed with, trained from the log itself |
 //! | `read` | readers, ranges, followers, the read-only log |
 //! | `frames`, `replicate` | stored bytes and their history, from one log to another |
-//! | `stats`, `metrics`, `trace` | what is counted, measured and told |
+//! | `stats`, `metrics`, `export`, `trace` | what is counted, measured and told, and to whom |
 //! | `maintain` | what is done besides appending |
 //! | `seal` | what is complete becomes durable, named so, and gets its index |
 //! | [`offline`] | looking at, checking, repairing, saving and copying a log that nobody writes |
@@ -140,6 +141,8 @@ mod cursors;
 mod dictionaries;
 mod entry;
 mod error;
+#[cfg(any(feature = "opentelemetry", feature = "prometheus"))]
+mod export;
 mod frames;
 mod keeper;
 mod log;

@@ -277,9 +277,12 @@ impl Observer {
     }
 }
 
-/// Logs whose metrics are shown together, each under a name: for exporters.
+/// Logs whose metrics are shown together, each under a name: what exporters are given.
 ///
 /// Clones share the list. A log that is closed leaves it by itself.
+///
+/// With the feature `prometheus` this is a `Collector` of `prometheus-client`, with the feature `opentelemetry`
+/// `register_with` makes instruments of a `Meter` for it.
 #[derive(Debug, Clone, Default)]
 pub struct Observers(Arc<Mutex<Vec<(String, Observer)>>>);
 
