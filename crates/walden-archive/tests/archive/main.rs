@@ -14,6 +14,7 @@ mod fencing;
 mod histories;
 mod hostile;
 mod keeping;
+#[cfg(feature = "fs")]
 mod local;
 mod reading;
 mod restoring;
