@@ -2,6 +2,7 @@
 
 mod adopt;
 mod append;
+mod archive;
 mod bench;
 mod cat;
 mod compress;
@@ -45,6 +46,9 @@ pub(crate) enum Command {
     Dictionary(dictionary::Dictionary),
     Serve(serve::Serve),
     Adopt(adopt::Adopt),
+    Archive(archive::Archive),
+    Restore(archive::Restore),
+    ArchiveVerify(archive::ArchiveVerify),
     Bench(bench::Bench),
     Demo(demo::Demo),
     #[command(hide = true)]
@@ -72,6 +76,9 @@ impl Command {
             Self::Dictionary(command) => command.run(context),
             Self::Serve(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
+            Self::Archive(command) => command.run(context),
+            Self::Restore(command) => command.run(context),
+            Self::ArchiveVerify(command) => command.run(context),
             Self::Bench(command) => command.run(context),
             Self::Demo(command) => command.run(context),
             Self::DemoWriter(command) => command.run(),

@@ -1,5 +1,7 @@
 //! `walden repair`: says what can be done about a damaged log, and does it when told to.
 
+mod from;
+
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -26,7 +28,8 @@ use crate::size;
      walden repair log                                   show the plan\n  \
      walden repair log --yes                             do the safe part\n  \
      walden repair log --accept-loss 4711..=4713 --yes   give these up, keep what is behind them\n  \
-     walden repair log --cut-at 4711 --yes               cut the log before 4711\n",
+     walden repair log --cut-at 4711 --yes               cut the log before 4711\n  \
+     walden repair log --from backup/log --yes           put back what another log still has\n",
     exit_codes!()
 ))]
 pub(crate) struct Repair {
@@ -44,6 +47,10 @@ pub(crate) struct Repair {
     /// The first seq id, where a lost manifest is made anew
     #[arg(long, value_name = "SEQ")]
     first_seq: Option<u64>,
+
+    /// Put back what is lost from another log of the same history: a copy, a replica, an archive (a URL)
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["accept_loss", "cut_at", "first_seq"])]
+    from: Option<String>,
 
     /// Do it
     #[arg(long)]
@@ -66,6 +73,9 @@ fn parse_range(text: &str) -> Result<RangeInclusive<u64>, String> {
 impl Repair {
     pub(crate) fn run(self, context: &Context) -> Result<Code, Failure> {
         let target = target(context, &self.dir)?;
+        if let Some(from) = &self.from {
+            return from::run(context, &target, from, self.yes);
+        }
         let bar = context.out.progress("reading", Some(0));
         if !self.yes {
             let plan = repair_plan(&target, &mut follow(&bar))?;

@@ -10,6 +10,7 @@
 mod compress;
 #[cfg(feature = "serve")]
 mod serving;
+mod archive;
 mod shortening;
 mod support;
 
