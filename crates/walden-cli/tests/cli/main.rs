@@ -7,10 +7,10 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod archive;
 mod compress;
 #[cfg(feature = "serve")]
 mod serving;
-mod archive;
 mod shortening;
 mod support;
 
