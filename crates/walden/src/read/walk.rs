@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -393,10 +394,11 @@ impl Walk {
     fn settle(&mut self, target: u64, error: Error) -> Result<()> {
         if self.view.is_foreign() {
             // A complete segment may have been written anew since it was opened (`compress`), and be another file now.
-            if error.is_corruption() && !std::mem::replace(&mut self.anew, true) {
-                self.view.look_anew()?;
-            } else {
-                self.view.refresh()?;
+            let damaged = error.file().filter(|_| error.is_corruption());
+            let segment = damaged.and_then(|path| self.segment_at(path));
+            match segment.filter(|_| !std::mem::replace(&mut self.anew, true)) {
+                Some(segment) => self.view.look_anew(&segment)?,
+                None => self.view.refresh()?,
             }
         }
         if self.view.era() != self.era {
@@ -418,6 +420,12 @@ impl Walk {
             _ => error,
         };
         Err(told(&*self.view, error))
+    }
+
+    /// The complete segment with this file.
+    fn segment_at(&self, path: &Path) -> Option<Arc<Segment>> {
+        let mut segments = self.snapshot.segments.iter();
+        segments.find(|segment| segment.is_sealed() && segment.path == path).cloned()
     }
 
     /// Keeps the error, in case trying again and again comes to nothing.
