@@ -154,8 +154,11 @@ impl Log {
                     Counters::add(&self.counters.packed, num::size(entries.len()));
                     all.seqs.clone().map(|seq| Ok(Appended { seqs: seq..seq + 1, ..all })).collect()
                 }
-                // Nothing happened: what finds no room together may find some alone.
-                Err(error) if error.is_out_of_space() => entries.iter().map(alone).collect(),
+                // Nothing happened, as it names no seq id: what finds no room together may find some alone. What has
+                // seq ids is in the log, and would be there twice.
+                Err(error) if error.is_out_of_space() && error.seq().is_none() => {
+                    entries.iter().map(alone).collect()
+                }
                 Err(error) => entries.iter().map(|_| Err(error.clone())).collect(),
             }
         };
