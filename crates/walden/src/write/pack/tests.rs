@@ -1,5 +1,9 @@
+mod tight;
+
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use tight::Tight;
 
 use super::*;
 use crate::config::{Config, Maintenance, Settings};
@@ -14,9 +18,12 @@ fn settings() -> Config {
 }
 
 fn open(dir: &std::path::Path, config: Config) -> Arc<Log> {
+    open_on(dir, config, Arc::new(OsStorage::new()))
+}
+
+fn open_on(dir: &std::path::Path, config: Config, storage: Arc<dyn Storage>) -> Arc<Log> {
     let settings = Settings::check(config).unwrap();
     let latch = Arc::new(Latch::default());
-    let storage: Arc<dyn Storage> = Arc::new(OsStorage::new());
     let storage = Arc::new(LatchedStorage::new(storage, Arc::clone(&latch)));
     let clock = Arc::new(SystemClock::default());
     let opened = crate::recover::open(dir, &settings, storage, clock).unwrap();
@@ -127,6 +134,44 @@ fn what_does_not_go_together_is_parted() {
     assert_eq!(log.append(&[&[0; 8001]], NOBODY).unwrap_err().kind(), ErrorKind::TooLarge);
     let log = open(tempfile::tempdir().unwrap().path(), settings());
     assert_eq!(log.append(&[&[0; 100_000]], NOBODY).unwrap(), 1);
+}
+
+/// Where no space can be reserved, a shared record may have its seq ids and find the disk full: each is told its own, and
+/// none is appended twice.
+#[test]
+fn what_waits_for_room_is_in_the_log_once() {
+    for writes in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Tight::new();
+        let log = open_on(dir.path(), settings(), Arc::new(disk.clone()));
+        let told = gathered(&log, plain(10), || disk.full_after(writes));
+        let kept: Vec<u64> = told
+            .iter()
+            .map(|told| match told {
+                Ok(seq) => *seq,
+                Err(error) => {
+                    assert!(error.is_out_of_space(), "{error}");
+                    error.seq().unwrap_or(0)
+                }
+            })
+            .collect();
+        let expected: Vec<u64> = match writes {
+            // Those behind the first were refused, and have none.
+            0 => [1].into_iter().chain([0; 9]).collect(),
+            _ => (1..=10).collect(),
+        };
+        assert_eq!(kept, expected, "{writes} writes");
+        assert_eq!(told.iter().filter(|told| told.is_ok()).count(), [0, 1, 10][writes as usize]);
+        disk.full_after(u64::MAX);
+        assert_eq!(
+            log.append(&[b"there is room again"], NOBODY).unwrap() + 1,
+            log.watermark.appended()
+        );
+        let mut all: Vec<Vec<u8>> =
+            (0..10).zip(expected).filter(|(_, seq)| *seq > 0).map(|(i, _)| payload(i)).collect();
+        all.push(b"there is room again".to_vec());
+        assert_eq!(held(&log), all, "{writes} writes");
+    }
 }
 
 /// A failure is told to all, and nobody is left behind.
