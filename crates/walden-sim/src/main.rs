@@ -139,7 +139,16 @@ impl<'a> Runner<'a> {
         let (seconds, first) = (self.begun.elapsed().as_secs_f64(), self.args.first_seed);
         let total = self.total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Counts {
-            steps, calls, crashes, openings, faults, poisonings, restores, shipments, ..
+            steps,
+            calls,
+            crashes,
+            openings,
+            faults,
+            poisonings,
+            restores,
+            shipments,
+            rewritten,
+            ..
         } = total.counts;
         if self.args.json {
             let blocks: Vec<String> = total
@@ -153,7 +162,7 @@ impl<'a> Runner<'a> {
                 "{{\"first_seed\":{first},\"histories\":{},\"steps\":{steps},\"disk_calls\":{calls},\
                  \"crashes\":{crashes},\"openings\":{openings},\"faults\":{faults},\
                  \"failed_logs\":{poisonings},\"restores\":{restores},\"shipments\":{shipments},\
-                 \"failed_seed\":{found},\"block\":{BLOCK},\"blocks\":[{}]}}",
+                 \"rewritten_segments\":{rewritten},\"failed_seed\":{found},\"block\":{BLOCK},\"blocks\":[{}]}}",
                 total.histories,
                 blocks.join(",")
             );
@@ -162,7 +171,7 @@ impl<'a> Runner<'a> {
                 "{} histories from seed {first} on: {steps} steps, {calls} calls of the disk, \
                  {crashes} crashes, {openings} openings, {faults} calls that met a fault, \
                  {poisonings} logs that failed, {restores} backups restored, {shipments} shipments \
-                 to a copy ({seconds:.1} s)",
+                 to a copy, {rewritten} segments rewritten ({seconds:.1} s)",
                 total.histories
             );
         }

@@ -1,9 +1,12 @@
 //! What each step does to log and model.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use walden::{Error, Retention, SyncStrategy, Wal};
+use walden::offline::{self, Recompress, Target};
+use walden::{Compression, Error, Retention, SyncStrategy, Wal};
 
+use super::DIR;
 use super::mirror::Mirror;
 use super::model::InFlight;
 use super::op::{Op, Step};
@@ -230,6 +233,10 @@ impl Run {
         if backup && !self.disk.stopped() {
             self.backup = Some((self.disk.fork(), self.model.clone()));
         }
+        // A cut that is not finished goes first: opening does it.
+        if self.setup.compression != Compression::None && !lacking {
+            self.store_otherwise()?;
+        }
         self.strategy = strategy;
         let opened = self.open()?;
         self.counts.openings += 1;
@@ -242,6 +249,17 @@ impl Run {
         } else {
             Ok(self.check_whole()?)
         }
+    }
+
+    /// The complete segments of the closed log are compressed, or the next time stored as they were.
+    fn store_otherwise(&mut self) -> Done {
+        let undo = self.counts.openings.is_multiple_of(2);
+        let how = if undo { Compression::None } else { self.setup.compression };
+        let (storage, clock) = (Arc::new(self.disk.clone()), Arc::new(self.clock.clone()));
+        let target = Target::new(DIR, "segment", storage, clock);
+        let done = offline::compress(&target, &Recompress::to(how), &mut |_| {})?;
+        self.counts.rewritten += done.rewritten;
+        Ok(())
     }
 
     fn found_clean(&self, wal: &Wal, lacking: bool) -> Checked {

@@ -70,6 +70,8 @@ pub struct Counts {
     pub restores: u64,
     /// Shipments to a copy.
     pub shipments: u64,
+    /// Segments that were compressed, or stored as before, while the log was closed.
+    pub rewritten: u64,
 }
 
 impl Counts {
@@ -83,6 +85,7 @@ impl Counts {
         self.poisonings += other.poisonings;
         self.restores += other.restores;
         self.shipments += other.shipments;
+        self.rewritten += other.rewritten;
     }
 }
 
