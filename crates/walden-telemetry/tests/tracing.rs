@@ -1,9 +1,10 @@
 //! What is told to `tracing`, and what is not.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::cell::RefCell;
 use std::fmt::{Debug, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -14,9 +15,12 @@ use tracing_subscriber::registry::LookupSpan;
 use walden::{Config, Maintenance, Retention, SyncStrategy, Wal};
 use walden_sim::{Action, EIO, Fault, OpKind, SimClock, SimDisk};
 
-/// Every event as a line: level, the spans it stands in, message and fields.
-#[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Every event of a thread as a line: level, the spans it stands in, message and fields.
+struct Heard;
 
 struct Line(String);
 
@@ -41,16 +45,25 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Heard {
         let spans: Vec<&str> = spans.map(|span| span.name()).collect();
         let mut line = Line(format!("{} {}:", event.metadata().level(), spans.join("/")));
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        LINES.with_borrow_mut(|lines| lines.push(line.0));
     }
 }
 
-/// What `work` made the log tell.
+/// From now on, before a log tells anything: `tracing` asks once who listens at a place, and one that is reached
+/// first while a listener comes may pass that over for good.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(Heard);
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
+/// What `work` made the log tell on this thread.
 fn heard(work: impl FnOnce()) -> Vec<String> {
-    let heard = Heard::default();
-    let subscriber = tracing_subscriber::registry().with(heard.clone());
-    tracing::subscriber::with_default(subscriber, work);
-    std::mem::take(&mut *heard.0.lock().unwrap())
+    LINES.take();
+    work();
+    LINES.take()
 }
 
 #[derive(Clone)]
@@ -61,6 +74,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
+        listen();
         let clock = SimClock::new(5);
         Self { disk: SimDisk::with_clock(clock.clone()), clock }
     }
