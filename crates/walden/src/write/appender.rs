@@ -248,6 +248,8 @@ impl Appender {
     ///
     /// # Errors
     /// `Closed` is the caller's to check; here only that there is an active segment and seq ids are left.
+    // Whatever else is compiled in: the compiler's own choice came and went with features that have no part in it.
+    #[inline(always)]
     pub(crate) fn take_slot(&mut self, count: u64, len: u64, micros: u64) -> Result<Slot, Error> {
         let (seq, offset) = (self.next_seq, self.offset);
         let Some(next_seq) = seq.checked_add(count) else {
