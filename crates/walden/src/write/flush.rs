@@ -53,9 +53,13 @@ impl Log {
         {
             let mut appender = self.appender.lock();
             appender.take_chunks(&mut writer.queue, &mut writer.spare);
-            if writer.queue.is_empty() {
-                // With both locks held nobody is writing, and nothing waits to be.
-                appender.all_is_written();
+            // With both locks held nobody is writing: all is written but what waits to be. A segment may not know, of
+            // records that were written at once; and where what waits finds no room, they can be synced all the same.
+            match writer.queue.front() {
+                None => appender.all_is_written(),
+                Some(Chunk { open, offset, first_seq, .. }) => {
+                    open.wrote(Extent { end: *offset, next_seq: *first_seq });
+                }
             }
         }
         let result = self.write_queue(writer);

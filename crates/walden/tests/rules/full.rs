@@ -300,6 +300,40 @@ fn the_back_can_be_cut_while_bytes_wait_for_room() {
     }
 }
 
+/// Section 9: a sync makes durable what could be written, also where what was written lies in the segment that the
+/// bytes that wait belong to: so truncation and retention work (section 4.8), whatever came before these bytes.
+#[test]
+fn what_was_written_is_synced_while_bytes_wait_for_room() {
+    type Cut = fn(&walden::Wal) -> walden::Result<()>;
+    let cuts: [(Cut, u64, u64); 3] = [
+        (|wal| wal.sync().map_or(Ok(()), |()| panic!("all was synced")), 1, 9),
+        (|wal| wal.truncate_front(7), 7, 9),
+        (|wal| wal.truncate_back(8), 1, 8),
+    ];
+    for (at, (cut, first, last)) in cuts.iter().enumerate() {
+        for batch in [false, true] {
+            let mut lab = Lab::new(SyncStrategy::OsCache, 1 << 20);
+            lab.config = lab.config.batch_format(BatchFormat::Separate);
+            lab.disk.set_allocate_supported(false);
+            let wal = lab.open();
+            Lab::append(&wal, 1..=9);
+            lab.disk
+                .add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".wal"));
+            let appended = match batch {
+                false => wal.append(payload(10)).map(drop),
+                true => wal.append_batch(payloads(10..=11)).map(drop),
+            };
+            assert!(appended.unwrap_err().is_out_of_space());
+            cut(&wal).unwrap_or_else(|error| panic!("cut {at}: {error}"));
+            assert!(wal.durable_seq() >= *last, "cut {at}: {}", wal.durable_seq());
+            let found = entries(&lab.power_cut().open());
+            assert_eq!(found, (*first, payloads(*first..=*last)), "cut {at}");
+            lab.disk.clear_faults();
+            assert_goes_on(&lab, wal);
+        }
+    }
+}
+
 /// Section 4.7: "ENOSPC from fsync is a failed sync".
 #[test]
 fn no_space_from_a_sync_is_a_failed_sync() {
