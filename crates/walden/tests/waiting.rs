@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -21,18 +21,19 @@ fn within<T: Send + 'static>(seconds: u64, work: impl FnOnce() -> T + Send + 'st
 }
 
 /// A disk of which some calls take a while.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Slow {
     disk: OsStorage,
     /// Making files, writing to the manifest, and syncing the folder.
     on: Arc<AtomicBool>,
+    manifest_syncs: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
 struct SlowFile {
     file: Arc<dyn File>,
     manifest: bool,
-    on: Arc<AtomicBool>,
+    of: Slow,
 }
 
 fn pause(on: &AtomicBool) {
@@ -42,16 +43,20 @@ fn pause(on: &AtomicBool) {
 }
 
 impl Slow {
+    fn new() -> Self {
+        Self { disk: OsStorage::new(), on: Arc::default(), manifest_syncs: Arc::default() }
+    }
+
     fn open_log(dir: &Path, config: Config) -> (Wal, Arc<AtomicBool>) {
-        let on = Arc::new(AtomicBool::new(false));
-        let slow = Self { disk: OsStorage::new(), on: Arc::clone(&on) };
+        let slow = Self::new();
+        let on = Arc::clone(&slow.on);
         let clock = Arc::new(SystemClock::default());
         (Wal::open_with(dir, config, Arc::new(slow), clock).unwrap(), on)
     }
 
     fn wrap(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
         let manifest = path.extension().is_some_and(|ending| ending == "manifest");
-        Arc::new(SlowFile { file, manifest, on: Arc::clone(&self.on) })
+        Arc::new(SlowFile { file, manifest, of: self.clone() })
     }
 }
 
@@ -90,12 +95,14 @@ impl File for SlowFile {
     }
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         if self.manifest {
-            pause(&self.on);
+            pause(&self.of.on);
         }
         self.file.write_at(buf, offset)
     }
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.of.manifest_syncs.fetch_add(u64::from(self.manifest), Ordering::SeqCst);
+        Ok(())
     }
     fn sync_all(&self) -> io::Result<()> {
         self.file.sync_all()
@@ -203,6 +210,27 @@ fn what_nobody_waits_for_becomes_durable() {
         drop(wal.submit("x").unwrap());
         while wal.durable_seq() < 1 {
             std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+}
+
+/// The note of how far the log is durable is synced within a `sync_interval`, in `Always` too, where nobody else has
+/// anything to do: else a power cut would leave all since the last segment's end in doubt.
+#[test]
+fn a_mark_is_synced_in_time() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let slow = Slow::new();
+        let syncs = Arc::clone(&slow.manifest_syncs);
+        let config = Config::durable().sync_interval(Duration::from_millis(20));
+        let clock = Arc::new(SystemClock::default());
+        let wal = Wal::open_with(dir.path(), config, Arc::new(slow), clock).unwrap();
+        for _ in 0..5 {
+            let before = syncs.load(Ordering::SeqCst);
+            wal.append("x").unwrap();
+            while syncs.load(Ordering::SeqCst) == before {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
     });
 }

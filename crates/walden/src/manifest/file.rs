@@ -224,21 +224,23 @@ impl ManifestFile {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// Notes how far the log is durable. Not synced here.
+    /// Notes how far the log is durable. Not synced here: true where all marks before it are, so that somebody has to
+    /// see to it.
     ///
     /// # Errors
     /// What the disk gives.
-    pub(crate) fn mark(&self, mut mark: Mark) -> Result<()> {
+    pub(crate) fn mark(&self, mut mark: Mark) -> Result<bool> {
         let mut slots = self.marks.lock();
         slots.counter += 1;
         mark.counter = slots.counter;
-        slots.lagging = true;
+        let begins_to_lag = !std::mem::replace(&mut slots.lagging, true);
         if slots.syncing {
             // The sync under way may or may not catch it: the slot must stay as it is.
             slots.pending = Some(mark);
-            return Ok(());
+        } else {
+            self.put(&mut slots, &mark)?;
         }
-        self.put(&mut slots, &mark)
+        Ok(begins_to_lag)
     }
 
     fn put(&self, slots: &mut Slots, mark: &Mark) -> Result<()> {

@@ -260,7 +260,12 @@ impl Log {
         self.bytes_durable.fetch_max(open.bytes_at(extent.end), Ordering::AcqRel);
         self.watermark.raise_durable(extent.next_seq);
         let log_id = self.log_id();
-        self.manifest.mark(Mark { log_id, epoch, generation, place, counter: 0 })
+        if self.manifest.mark(Mark { log_id, epoch, generation, place, counter: 0 })? {
+            // The maintenance thread may sleep until there is something to do: now there is a mark to be synced, in
+            // time.
+            self.signal.wake();
+        }
+        Ok(())
     }
 }
 
