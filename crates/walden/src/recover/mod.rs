@@ -23,7 +23,7 @@ pub(crate) use self::lock::{LockNote, WriterLock};
 use self::opening::Opening;
 pub use self::report::{CutTail, Origin, Recovery};
 use self::scan::{Candidate, Scan};
-pub(crate) use self::tail::{active_after_cut, cut_tail};
+pub(crate) use self::tail::{active_after_cut, cut_tail, finish_cut};
 use crate::config::{RecoveryMode, Settings};
 use crate::cursors::Cursors;
 use crate::error::{Error, ErrorKind, Result};

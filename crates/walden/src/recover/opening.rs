@@ -4,7 +4,7 @@ use super::adopt;
 use super::folder::Folder;
 use super::judge::judge;
 use super::scan::{self, Candidate, Scan, scan};
-use super::tail::{active_after_cut, complete, cut_tail, describe};
+use super::tail::{active_after_cut, complete, cut_tail, describe, finish_cut};
 use super::verdict::Verdict;
 use super::{Active, MAX_OPEN, Origin, Pending, Recovery, WriterLock, chain};
 use crate::error::{Error, Result};
@@ -340,23 +340,25 @@ impl Opening {
 
     fn cut_tail(&mut self, sealed: Vec<u64>, scan: Scan) -> Result<Outcome> {
         let next_seq = scan.next_seq;
-        match cut_tail(&mut self.keeper, &scan, self.quarantine_limit) {
-            Ok(cut) => {
-                self.report.cut = Some(cut);
-                let sealed = self.live_sealed()?;
+        let cut = match cut_tail(&mut self.keeper, &scan) {
+            Ok(cut) => cut,
+            Err(error) if error.is_out_of_space() => {
+                self.report.cut = Some(describe(&scan, Vec::new(), false));
+                return Ok((sealed, None, next_seq, Some(Pending::Tail(Box::new(scan)))));
+            }
+            Err(error) => return Err(error),
+        };
+        let finished = finish_cut(&self.keeper, &cut, self.quarantine_limit)
+            .and_then(|()| self.keeper.begin_after_cut());
+        self.report.cut = Some(cut);
+        let sealed = self.live_sealed()?;
+        match finished {
+            Ok(_) => {
                 let active = active_after_cut(&self.keeper)?;
                 self.finish(active, sealed, next_seq)
             }
             Err(error) if error.is_out_of_space() => {
-                self.report.cut = Some(describe(&scan, Vec::new(), false));
-                let pending = if self.keeper.manifest.cut.is_some() {
-                    Pending::NewActive
-                } else {
-                    Pending::Tail(Box::new(scan))
-                };
-                let sealed =
-                    if matches!(pending, Pending::Tail(_)) { sealed } else { self.live_sealed()? };
-                Ok((sealed, None, next_seq, Some(pending)))
+                Ok((sealed, None, next_seq, Some(Pending::NewActive)))
             }
             Err(error) => Err(error),
         }

@@ -38,12 +38,12 @@ pub(crate) fn active_after_cut(keeper: &Keeper) -> Result<Active> {
     })
 }
 
-/// Keeps the tail aside and cuts it off. What is kept was written again and synced before.
+/// Keeps the tail aside and declares it cut off; [`finish_cut`] does what is left. What is kept was written again and
+/// synced before.
 ///
 /// # Errors
-/// `OutOfSpace` where there is no room for a copy (nothing was cut), or (the manifest names the cut
-/// then) none for the new segment's name.
-pub(crate) fn cut_tail(keeper: &mut Keeper, scan: &Scan, quarantine_limit: u64) -> Result<CutTail> {
+/// Nothing was cut then: `OutOfSpace` where there is no room for a copy. It can be tried again.
+pub(crate) fn cut_tail(keeper: &mut Keeper, scan: &Scan) -> Result<CutTail> {
     let generation = keeper.manifest.generation;
     let kept = quarantine::keep_tails(&*keeper.storage, &keeper.names, scan, generation)?;
     let last = scan.segments.iter().rposition(scan::Scanned::has_records);
@@ -51,7 +51,10 @@ pub(crate) fn cut_tail(keeper: &mut Keeper, scan: &Scan, quarantine_limit: u64) 
     for (at, scanned) in scan.segments.iter().enumerate() {
         match (last, scan.segments.get(at + 1)) {
             (Some(last), Some(successor)) if at < last => {
-                keeper.seal(&complete(scanned), successor.from.ordinal)?;
+                // An earlier try may have come this far.
+                if scanned.from.ordinal >= keeper.manifest.open_from {
+                    keeper.seal(&complete(scanned), successor.from.ordinal)?;
+                }
             }
             _ => break,
         }
@@ -66,10 +69,19 @@ pub(crate) fn cut_tail(keeper: &mut Keeper, scan: &Scan, quarantine_limit: u64) 
         survivors: None,
     };
     keeper.commit_cut(&keep, &folder.segments)?;
-    keeper.remove_dead(&folder.segments)?;
-    quarantine::limit(&*keeper.storage, &keeper.names, &kept, quarantine_limit);
-    keeper.begin_after_cut()?;
     Ok(describe(scan, kept, true))
+}
+
+/// Removes what the manifest declares dead, and of older copies in quarantine those beyond the limit. The new segment
+/// is still to begin.
+///
+/// # Errors
+/// `Io`, `OutOfSpace`, `Corrupt`: to be tried again.
+pub(crate) fn finish_cut(keeper: &Keeper, cut: &CutTail, quarantine_limit: u64) -> Result<()> {
+    let folder = Folder::list(&*keeper.storage, &keeper.names)?;
+    keeper.remove_dead(&folder.segments)?;
+    quarantine::limit(&*keeper.storage, &keeper.names, &cut.kept_in, quarantine_limit);
+    Ok(())
 }
 
 /// The last complete segment, whole; `None` if no entry is left.

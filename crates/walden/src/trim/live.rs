@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::log::{Log, prepared_segment};
 use crate::record::{self, Header, Packed};
-use crate::recover::{Folder, Pending, active_after_cut, cut_tail};
+use crate::recover::{Folder, Pending, active_after_cut, cut_tail, finish_cut};
 use crate::segment::{RecordSource, Segment, Step};
 use crate::snapshot::{Snapshot, View};
 use crate::stats::Counters;
@@ -429,10 +429,10 @@ impl Log {
         keeper: &mut Keeper,
         scan: &crate::recover::scan::Scan,
     ) -> Result<()> {
-        let cut = cut_tail(keeper, scan, self.settings.quarantine_limit)?;
+        let cut = cut_tail(keeper, scan)?;
         // The tail is gone, whatever fails from here on: what was scanned must not be cut again.
         *self.pending.lock() = Some(Pending::NewActive);
-        self.change_report(|report| report.cut = Some(cut));
+        self.change_report(|report| report.cut = Some(cut.clone()));
         *self.epoch.lock() = keeper.manifest.epoch();
         let live = keeper.manifest.first_ordinal..keeper.manifest.open_from;
         self.change_snapshot(|snapshot| {
@@ -441,6 +441,7 @@ impl Log {
                 segment.seal();
             }
         });
+        finish_cut(keeper, &cut, self.settings.quarantine_limit)?;
         self.begin_again(keeper)
     }
 

@@ -29,4 +29,5 @@ mod retention;
 mod rotation;
 mod support;
 mod sync_fails;
+mod tails;
 mod threads;

@@ -1,0 +1,85 @@
+//! A torn tail that could not be cut off at once: what is tried again, and what comes of each step that fails.
+
+use walden::{ErrorKind, SyncStrategy};
+use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind};
+
+use crate::support::{Lab, assert_goes_on, assert_prefix, entries, every_stop, payload, payloads};
+
+/// Eight entries in three open segments, with a torn record behind them; no room for a copy of it if it is `full`.
+fn torn(full: bool) -> Lab {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=8);
+    assert_eq!(wal.stats().open_segments, 3);
+    std::mem::forget(wal);
+    let lab = lab.kill();
+    let mut last = lab.read("segment-0002.wal");
+    last[160..200].fill(0xa5);
+    lab.write("segment-0002.wal", &last);
+    lab.names(".next").iter().for_each(|name| lab.remove(name));
+    if full {
+        lab.disk.set_capacity(Some(lab.disk.used()));
+    }
+    lab
+}
+
+/// Section 6: "it is tried again": a try that fails half-way, with segments before the tail sealed already, does not seal
+/// them a second time. The manifest would count more complete segments than there are until the cut is declared: cut
+/// off at each call.
+#[test]
+fn a_try_that_failed_half_way_is_not_done_twice() {
+    let tries = |lab: &Lab| -> walden::Result<walden::Wal> {
+        let wal = lab.try_open()?;
+        assert!(wal.append(b"refused").is_err());
+        lab.disk.set_capacity(None);
+        lab.disk.add_fault(Fault::new(Action::Error(EIO)).on([OpKind::List]).nth(1));
+        wal.append(b"refused").unwrap_err();
+        wal.append(payload(9))?;
+        Ok(wal)
+    };
+    let lab = torn(true);
+    let wal = tries(&lab).unwrap();
+    assert_eq!(entries(&wal), (1, payloads(1..=9)), "one was refused, the next one not");
+    assert_goes_on(&lab, wal);
+    let stops = every_stop(
+        &torn(true),
+        20,
+        |lab| drop(tries(lab)),
+        |found, _| {
+            found.disk.set_capacity(None);
+            let wal = found.open();
+            assert_prefix(&wal, 1, 9, 10);
+            assert_goes_on(found, wal);
+        },
+    );
+    assert!(stops > 20, "{stops}");
+}
+
+/// Sections 5 and 6: the tail is cut off, at opening or later, and the new segment finds no room. That is told as it is,
+/// with the copy; what was kept is complete; and what is appended once there is room is marked as durable: if it
+/// decays, that is damage.
+#[test]
+fn a_tail_is_cut_and_the_new_segment_waits() {
+    for at_opening in [true, false] {
+        let lab = torn(!at_opening);
+        let no_room = Fault::new(Action::Error(ENOSPC)).on([OpKind::Create]).suffix(".next");
+        lab.disk.add_fault(no_room);
+        let wal = lab.open();
+        lab.disk.set_capacity(None);
+        assert!(wal.append(b"refused").unwrap_err().is_out_of_space());
+        let cut = wal.recovery().cut.unwrap();
+        assert!(cut.done, "at opening: {at_opening}");
+        assert_eq!(lab.disk.read_file(&cut.kept_in[0]).unwrap()[..40], [0xa5; 40]);
+        assert!(wal.segments().unwrap().iter().all(|segment| segment.sealed));
+        assert_eq!(entries(&wal), (1, payloads(1..=8)));
+        lab.disk.clear_faults();
+        Lab::append(&wal, 9..=10);
+        let (found, decayed) = (lab.kill(), lab.kill());
+        assert_eq!(entries(&found.open()), (1, payloads(1..=10)));
+        let last = decayed.names(".wal").pop().unwrap();
+        decayed.disk.flip_bit(decayed.path(&last), 30 * 8).unwrap();
+        let error = decayed.try_open().unwrap_err();
+        assert_eq!((error.kind(), error.seq()), (ErrorKind::Corrupt, Some(9)), "{error}");
+        assert_goes_on(&lab, wal);
+    }
+}
