@@ -1,5 +1,7 @@
 //! The live log: everything that its handles, its threads and its readers share.
 
+use std::collections::BTreeMap;
+
 use crate::config::{Settings, SyncStrategy};
 use crate::cursors::Cursors;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,6 +54,8 @@ pub(crate) struct Log {
     pub(crate) leadership: Leadership,
     /// The maintenance lock.
     keeper: Mutex<Keeper>,
+    /// The manifest's metadata, for those who ask, perhaps in a callback, and must not wait for who has that lock.
+    pub(crate) meta: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     /// Frames of another log are appended one after the other. Taken before all other locks.
     pub(crate) grafting: Mutex<()>,
     /// Tries at making room for appends; behind it, one at a time.
@@ -145,6 +149,7 @@ impl Log {
             opened_at: times(&*keeper.clock),
             clock: Arc::clone(&keeper.clock),
             cursors: Arc::clone(&keeper.cursors),
+            meta: Mutex::new(keeper.manifest.meta.clone()),
             keeper: Mutex::new(keeper),
             manifest,
             settings,

@@ -472,13 +472,16 @@ impl Wal {
         } else {
             next.meta.insert(key.as_ref().to_vec(), value.as_ref().to_vec());
         }
-        keeper.commit(next)
+        let meta = next.meta.clone();
+        keeper.commit(next)?;
+        *log.meta.lock() = meta;
+        Ok(())
     }
 
     /// A value stored by [`set_meta`](Self::set_meta).
     #[must_use]
     pub fn meta(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
-        self.log().keeper().manifest.meta.get(key.as_ref()).cloned()
+        self.log().meta.lock().get(key.as_ref()).cloned()
     }
 
     /// Trains a dictionary of at most `size` bytes (1 KiB to 1 MiB; 112,640 is Zstandard's own choice) from entries all over
@@ -586,6 +589,7 @@ impl Wal {
     /// The first failure.
     pub fn tick(&self) -> Result<()> {
         self.log().check()?;
+        watermark::refuse_in_callback()?;
         self.log().maintain()
     }
 }

@@ -66,6 +66,7 @@ impl Log {
     /// As [`truncate_front`](Self::truncate_front); for retention, nothing is done where a cursor needs what would go.
     fn cut_front(&self, first: u64, spares_cursors: bool) -> Result<()> {
         self.check()?;
+        refuse_in_callback()?;
         if first > self.watermark.appended() {
             return Err(self.out_of_range("cannot truncate the front", first));
         }
@@ -452,6 +453,7 @@ impl Log {
     /// `Corrupt` where a cursor cannot be read; `Poisoned`, `Io`.
     pub(crate) fn retain(&self, limits: &Retention) -> Result<u64> {
         self.check()?;
+        refuse_in_callback()?;
         // Where there is no room for what was committed, what was on disk before counts.
         let persisted = self.cursors.persist();
         persisted.or_else(|error| if error.is_out_of_space() { Ok(()) } else { Err(error) })?;

@@ -99,8 +99,8 @@ impl Ticket {
 
     /// Calls `callback` once with the outcome: at once if it is known, else on the thread that makes it
     /// known. The callback must not block: others wait behind it. What would wait for the log in it (an append
-    /// in `Always`, a sync, a cut, closing, a submit that finds no segment ready) is refused as `Busy`. A panic
-    /// in it goes no further.
+    /// in `Always`, a sync, a cut at either end, retention, closing, a submit that finds no segment ready) is refused
+    /// as `Busy`. A panic in it goes no further.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<u64>>) + Send + 'static) {
         if let Some(outcome) = self.outcome() {
             callback(outcome);
