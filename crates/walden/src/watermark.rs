@@ -199,27 +199,28 @@ impl Watermark {
     }
 
     /// Wakes those who waited for what [`raise_written`](Self::raise_written) raised: apart from it, so that
-    /// nobody is woken under a lock that it is wanted for.
+    /// nobody is woken under a lock that it is wanted for. Callbacks, which may want the write lock, are none of them:
+    /// they wait for durability.
     pub(crate) fn tell_written(&self) {
-        self.wake_reached();
+        self.wake_reached(Level::Written);
     }
 
     /// Called by the leader of a group commit, and by who seals: both hold back cuts.
     pub(crate) fn raise_durable(&self, next_seq: u64) {
         assert!(next_seq <= self.written(), "durable ≤ written");
         if self.durable.fetch_max(next_seq, Ordering::SeqCst) < next_seq {
-            self.wake_reached();
+            self.wake_reached(Level::Durable);
         }
     }
 
     // Why no waiter is missed: a waiter counts itself in `waiting` and then looks at the watermark; a
     // raiser stores the watermark and then looks at `waiting`. With sequentially consistent order one of
     // the two sees the other.
-    fn wake_reached(&self) {
+    fn wake_reached(&self, level: Level) {
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let reached = |waiter: &Waiter| self.get(waiter.level) >= waiter.target;
+        let reached = |waiter: &Waiter| waiter.level == level && self.get(level) >= waiter.target;
         self.fire_where(reached);
     }
 
@@ -302,7 +303,7 @@ impl Watermark {
         self.waiting.store(state.waiters.len(), Ordering::SeqCst);
         drop(state);
         if self.get(level) >= target {
-            self.wake_reached();
+            self.wake_reached(level);
             return None;
         }
         Some(id)
@@ -409,6 +410,26 @@ mod tests {
         mark.fail(&Error::new(ErrorKind::Poisoned, "x"));
         assert!(matches!(mark.reached(Level::Durable, 3, 0), Some(Ok(()))), "durable is first");
         assert!(mark.reached(Level::Durable, 4, 0).unwrap().unwrap_err().is_poisoned());
+    }
+
+    /// Who writes holds the write lock, and a callback may read, which takes it: so that is left to who made it durable.
+    #[test]
+    fn who_writes_runs_no_callback() {
+        let mark = Watermark::new(1);
+        mark.raise_appended(3);
+        mark.raise_written(3);
+        let called = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&called);
+        let call = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        assert!(mark.ask(2, 0, Wake::Call(Box::new(call))).is_some());
+        // A leader has raised it, and is about to tell.
+        mark.durable.store(2, Ordering::SeqCst);
+        mark.tell_written();
+        assert_eq!(called.load(Ordering::SeqCst), 0);
+        mark.raise_durable(3);
+        assert_eq!(called.load(Ordering::SeqCst), 1);
     }
 
     #[test]
