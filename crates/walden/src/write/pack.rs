@@ -136,36 +136,39 @@ impl Log {
             drop(state);
             let mut lead = Lead { packing, waiting, results: Vec::new() };
             lead.results = self.append_for(&lead.waiting);
+            if let Some(last) = lead.results.iter().rev().flatten().next() {
+                // Meanwhile others gather. What comes of it, each asks for itself; and also if this panics, all are
+                // told that it was appended.
+                drop(self.wait_durable(last.seqs.end, last.era));
+            }
             drop(lead);
             state = packing.state.lock();
         }
     }
 
-    /// Appends what waits, and waits until it is durable, or cannot be: meanwhile others gather.
+    /// Appends what waits.
     fn append_for(&self, waiting: &[Waiting]) -> Vec<Result<Appended>> {
         let how = waiting.first().map_or(Compression::None, |first| first.how);
         let entries: Vec<&[u8]> = waiting.iter().map(|waiting| &waiting.payload[..]).collect();
         let alone = |entry: &&[u8]| self.append_as(Content::Single(&[*entry]), how);
-        let results: Vec<Result<Appended>> = if entries.len() < 2 {
-            entries.iter().map(alone).collect()
-        } else {
-            match self.append_as(Content::Packed(&entries), how) {
-                Ok(all) => {
-                    Counters::add(&self.counters.packed, num::size(entries.len()));
-                    all.seqs.clone().map(|seq| Ok(Appended { seqs: seq..seq + 1, ..all })).collect()
-                }
-                // Nothing happened, as it names no seq id: what finds no room together may find some alone. What has
-                // seq ids is in the log, and would be there twice.
-                Err(error) if error.is_out_of_space() && error.seq().is_none() => {
-                    entries.iter().map(alone).collect()
-                }
-                Err(error) => entries.iter().map(|_| Err(error.clone())).collect(),
-            }
-        };
-        if let Some(last) = results.iter().rev().flatten().next() {
-            // What comes of it, each asks for itself.
-            drop(self.wait_durable(last.seqs.end, last.era));
+        if entries.len() < 2 {
+            return entries.iter().map(alone).collect();
         }
-        results
+        match self.append_as(Content::Packed(&entries), how) {
+            Ok(all) => {
+                Counters::add(&self.counters.packed, num::size(entries.len()));
+                all.seqs.clone().map(|seq| Ok(Appended { seqs: seq..seq + 1, ..all })).collect()
+            }
+            // Nothing happened: what finds no room together may find some alone, and there may be seq ids left for the
+            // first of them.
+            Err(error) if is_untouched(&error) => entries.iter().map(alone).collect(),
+            Err(error) => entries.iter().map(|_| Err(error.clone())).collect(),
+        }
     }
+}
+
+/// Whether nothing happened, that may go otherwise with less. What has seq ids is in the log, and would be there twice:
+/// want of room names them.
+fn is_untouched(error: &Error) -> bool {
+    error.kind() == ErrorKind::OutOfRange || (error.is_out_of_space() && error.seq().is_none())
 }

@@ -1,5 +1,6 @@
 mod tight;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ fn payload(i: usize) -> Vec<u8> {
 }
 
 /// Appends by as many threads as there are payloads while nothing can become durable, so that all but the first gather;
-/// then `meanwhile`, and what each was told.
+/// then `meanwhile`, and what each was told: [`panicked`] where the append did not come back.
 fn gathered(
     log: &Arc<Log>,
     payloads: Vec<(Vec<u8>, Compression)>,
@@ -48,7 +49,12 @@ fn gathered(
     let deadline = Instant::now() + Duration::from_secs(60);
     for (i, (payload, how)) in payloads.into_iter().enumerate() {
         let (log, tell) = (Arc::clone(log), tell.clone());
-        std::thread::spawn(move || drop(tell.send((i, log.append(&[&payload], how)))));
+        std::thread::spawn(move || {
+            let append = AssertUnwindSafe(|| log.append(&[&payload], how));
+            let told = catch_unwind(append).unwrap_or_else(|_| Err(panicked()));
+            drop(log);
+            drop(tell.send((i, told)));
+        });
         // One after the other, so that each test knows their order.
         while {
             let state = packing.state.lock();
@@ -65,6 +71,10 @@ fn gathered(
         .collect();
     results.sort_by_key(|(i, _)| *i);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Unsupported, "it panicked")
 }
 
 fn held(log: &Arc<Log>) -> Vec<Vec<u8>> {
@@ -205,4 +215,36 @@ fn a_thread_that_panics_is_not_waited_for() {
     let state = packing.state.lock();
     let told: Vec<bool> = state.done.values().map(Result::is_ok).collect();
     assert_eq!((state.leading, told), (false, vec![true, false, false]));
+}
+
+/// So it is where the thread panics in a sync, with what it appended in the log: they are not told that nothing happened.
+#[test]
+fn what_was_appended_by_a_thread_that_panics_is_in_doubt() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Tight::new());
+    let log = open_on(dir.path(), settings(), Arc::new(disk.clone()));
+    let told = gathered(&log, plain(10), || disk.panic_in_sync(2));
+    let kinds: Vec<Option<ErrorKind>> =
+        told.iter().map(|told| told.as_ref().err().map(Error::kind)).collect();
+    let count = |kind| kinds.iter().filter(|found| **found == kind).count();
+    assert_eq!(kinds[0], None, "one sync was done");
+    assert_eq!(count(Some(panicked().kind())), 1, "{kinds:?}");
+    assert_eq!(count(Some(ErrorKind::Poisoned)), 8, "{kinds:?}");
+    drop(crate::close::close(&log));
+    assert_eq!(held(&open(dir.path(), settings())).len(), 10, "found after reopening");
+}
+
+/// The last seq ids go to those who come first.
+#[test]
+fn few_seq_ids_are_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), settings());
+    log.reset(u64::MAX - 4).unwrap();
+    let told = gathered(&log, plain(6), || {});
+    let seqs: Vec<Option<u64>> = told.iter().map(|told| told.as_ref().ok().copied()).collect();
+    let given = (u64::MAX - 4..u64::MAX).map(Some);
+    assert_eq!(seqs, given.chain([None, None]).collect::<Vec<_>>());
+    for error in told.into_iter().filter_map(Result::err) {
+        assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error}");
+    }
+    assert_eq!(held(&log), (0..4).map(payload).collect::<Vec<_>>());
 }

@@ -1,4 +1,5 @@
-//! A filesystem that cannot reserve space, and where segments find none after a number of writes.
+//! A filesystem that cannot reserve space, and where segments find none after a number of writes; and where one of
+//! their syncs can panic.
 
 use std::io;
 use std::path::Path;
@@ -12,11 +13,17 @@ use crate::sync::Arc;
 pub(super) struct Tight {
     inner: Arc<OsStorage>,
     writes_left: Arc<AtomicU64>,
+    syncs_left: Arc<AtomicU64>,
 }
 
 impl Tight {
     pub(super) fn new() -> Self {
-        Self { inner: Arc::new(OsStorage::new()), writes_left: Arc::new(AtomicU64::new(u64::MAX)) }
+        let never = || Arc::new(AtomicU64::new(u64::MAX));
+        Self { inner: Arc::new(OsStorage::new()), writes_left: never(), syncs_left: never() }
+    }
+
+    pub(super) fn panic_in_sync(&self, nth: u64) {
+        self.syncs_left.store(nth, Ordering::SeqCst);
     }
 
     pub(super) fn full_after(&self, writes: u64) {
@@ -28,7 +35,9 @@ impl Tight {
         if !path.extension().is_some_and(|end| end == "wal" || end == "next") {
             return inner;
         }
-        Arc::new(TightFile { inner, writes_left: Arc::clone(&self.writes_left) })
+        let (writes_left, syncs_left) =
+            (Arc::clone(&self.writes_left), Arc::clone(&self.syncs_left));
+        Arc::new(TightFile { inner, writes_left, syncs_left })
     }
 }
 
@@ -70,6 +79,7 @@ impl Storage for Tight {
 struct TightFile {
     inner: Arc<dyn File>,
     writes_left: Arc<AtomicU64>,
+    syncs_left: Arc<AtomicU64>,
 }
 
 impl File for TightFile {
@@ -86,6 +96,7 @@ impl File for TightFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        assert!(self.syncs_left.fetch_sub(1, Ordering::SeqCst) != 1, "a sync that panics");
         self.inner.sync_data()
     }
 
