@@ -235,9 +235,15 @@ impl Log {
     /// A segment that opening found or a cut began, ready to be appended to.
     pub(crate) fn adopt_active(&self, active: crate::recover::Active) -> Arc<OpenSegment> {
         let begin = Extent { end: active.end, next_seq: self.watermark.appended() };
+        let bytes = self.nothing_in_flight();
+        open_segment(&self.names, &self.files, active, begin, bytes)
+    }
+
+    /// All that was appended is durable or was cut; gives how many bytes that is.
+    pub(crate) fn nothing_in_flight(&self) -> u64 {
         let bytes = self.counters.bytes_appended.load(Ordering::Acquire);
         self.bytes_durable.store(bytes, Ordering::Release);
-        open_segment(&self.names, &self.files, active, begin, bytes)
+        bytes
     }
 
     pub(crate) fn stats(&self) -> Stats {

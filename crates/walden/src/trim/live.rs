@@ -307,6 +307,7 @@ impl Log {
         self.show_cut(keeper, keep);
         self.watermark.tell_cut();
         self.open.lock().clear();
+        self.nothing_in_flight();
         Counters::add(&self.counters.back_cuts, 1);
         {
             let mut appender = self.appender.lock();

@@ -83,3 +83,26 @@ fn a_tail_is_cut_and_the_new_segment_waits() {
         assert_goes_on(&lab, wal);
     }
 }
+
+/// Section 4.8: bytes that waited for room and were cut are in flight no more, also where the new segment waits for room:
+/// who submits is not kept waiting for them, and learns what is wanting.
+#[test]
+fn what_was_cut_is_not_in_flight() {
+    let mut lab = Lab::new(SyncStrategy::OsCache, 1 << 20);
+    lab.config = lab.config.max_in_flight(60);
+    lab.disk.set_allocate_supported(false);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=2);
+    wal.sync().unwrap();
+    lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::Write]).suffix(".wal"));
+    lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::Create]).suffix(".next"));
+    assert!(wal.append(payload(3)).unwrap_err().is_out_of_space());
+    assert_eq!(wal.try_submit(payload(4)).unwrap_err().kind(), ErrorKind::Busy);
+    wal.truncate_back(2).unwrap();
+    assert_eq!(wal.stats().bytes_in_flight, 0);
+    assert!(wal.try_submit(payload(3)).unwrap_err().is_out_of_space());
+    lab.disk.clear_faults();
+    assert_eq!(wal.submit(payload(3)).unwrap().seqs(), 3..4);
+    assert_eq!(entries(&wal), (1, payloads(1..=3)));
+    assert_goes_on(&lab, wal);
+}
