@@ -1,5 +1,7 @@
 //! Takes a run of records out of a log as they are stored.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::walk::Walk;
@@ -26,38 +28,71 @@ pub(crate) fn frames(view: Arc<dyn View>, from: u64, max_bytes: u64) -> Result<O
 /// the walk moves behind them. `None` at the end. Where the position is inside a batch, all of the batch.
 ///
 /// # Errors
-/// As reading; `Unsupported` for a log that has no history to tell (a Go log that was not adopted).
+/// As reading, with the position where it was; `Unsupported` for a log that has no history to tell (a Go log that was
+/// not adopted).
 pub(crate) fn collect(walk: &mut Walk, max_bytes: u64) -> Result<Option<Frames>> {
-    let mut records = Vec::new();
-    let mut seqs = None;
-    while walk.forward()? {
+    let begun = walk.position();
+    loop {
+        let run = match run(walk, max_bytes) {
+            // Behind where it began, the log was cut: what is there now is looked for from there.
+            Err(error) if error.is_truncated() && walk.position() != begun => {
+                walk.pass(begun);
+                continue;
+            }
+            other => other?,
+        };
+        let Some((seqs, records)) = run else { return Ok(None) };
+        let snapshot = walk.view().snapshot();
+        // In this order: where nothing of it was cut since it was read, as asked afterwards, the list is the one that it
+        // was read under. Else it would be given out as the history that came in its place.
+        if walk.view().cut_since(walk.era()).is_some_and(|at| at < seqs.end) {
+            walk.pass(begun);
+            continue;
+        }
+        let known = History { epochs: &snapshot.epochs, end: seqs.end };
+        if known.epoch_of(seqs.start).is_none() {
+            walk.pass(begun);
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "this log keeps no history yet: it is as the Go library left it",
+            )
+            .advice("open it for writing once, or adopt it with: walden adopt"));
+        }
+        let epochs = snapshot.epochs.iter().filter(|epoch| epoch.first_seq < seqs.end);
+        let epochs = epochs.copied().collect();
+        let records = Bytes::from(records);
+        return Ok(Some(Frames { log_id: snapshot.log_id, seqs, epochs, records }));
+    }
+}
+
+/// Bytes of records, and their seq ids.
+type Run = (Range<u64>, Vec<u8>);
+
+/// # Errors
+/// As reading, of the first record. What is wrong with a later one is told when that is the first; but where some of
+/// them were cut, which are not to be given, the position is behind where it was.
+fn run(walk: &mut Walk, max_bytes: u64) -> Result<Option<Run>> {
+    let mut run: Option<Run> = None;
+    loop {
+        match walk.forward() {
+            Ok(true) => {}
+            Err(error) if run.is_none() || error.is_truncated() => return Err(error),
+            Ok(false) | Err(_) => return Ok(run),
+        }
         let (header, of_record, bytes) = walk.record()?;
+        let (seqs, records) = run.get_or_insert_with(|| (of_record.clone(), Vec::new()));
         let len = num::size(records.len()) + num::size(bytes.len());
         if len > max_bytes && !records.is_empty() {
-            break;
+            return Ok(run);
         }
         let body = bytes.len().saturating_sub(num::index(FOOTER_LEN));
         records.extend_from_slice(bytes.get(..body).unwrap_or_default());
         // A footer may be wrong over an entry that is proved.
         records.extend_from_slice(&footer(header.size));
-        let range = seqs.get_or_insert(of_record.clone());
-        range.end = of_record.end;
+        seqs.end = of_record.end;
         walk.pass(of_record.end);
         if len >= max_bytes {
-            break;
+            return Ok(run);
         }
     }
-    let Some(seqs) = seqs else { return Ok(None) };
-    let snapshot = walk.view().snapshot();
-    let known = History { epochs: &snapshot.epochs, end: seqs.end };
-    if known.epoch_of(seqs.start).is_none() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "this log keeps no history yet: it is as the Go library left it",
-        )
-        .advice("open it for writing once, or adopt it with: walden adopt"));
-    }
-    let epochs = snapshot.epochs.iter().filter(|epoch| epoch.first_seq < seqs.end);
-    let epochs = epochs.copied().collect();
-    Ok(Some(Frames { log_id: snapshot.log_id, seqs, epochs, records: Bytes::from(records) }))
 }

@@ -3,9 +3,12 @@ use std::thread;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::read::testing::{Fake, payload};
+use crate::manifest::Epoch;
+use crate::read::testing::{Fake, edit, payload};
 use crate::record::encode;
+use crate::snapshot::Snapshot;
 use crate::sync::{AtomicUsize, Ordering};
+use crate::watermark::Watermark;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -154,4 +157,132 @@ fn a_ticker_wakes_tasks() {
         count.1.park();
     }
     assert!(count.0.load(Ordering::SeqCst) >= 3);
+}
+
+const OLD: Epoch = Epoch { first_seq: 1, id: 3 };
+
+/// Each entry with the epoch that the frames say it is of.
+fn taken(event: &Event) -> Vec<(u64, Vec<u8>, u128)> {
+    let Event::Frames(frames) = event else { panic!("{event:?}") };
+    let epochs = frames.epochs();
+    let epoch = |seq| epochs.iter().rev().find(|(first, _)| *first <= seq).unwrap().1;
+    let entries = frames.entries(1 << 20).map(Result::unwrap);
+    entries.map(|entry| (entry.seq, entry.payload.to_vec(), epoch(entry.seq))).collect()
+}
+
+#[test]
+fn frames_before_what_cannot_be_read_are_given_first() {
+    let fake = Fake::new(1);
+    fake.change(|list| list.epochs = vec![OLD]);
+    (1..=9).for_each(|_| _ = fake.append());
+    let (bytes, unsound) = (std::fs::read(fake.path(0)).unwrap(), payload(7));
+    let at = bytes.windows(unsound.len()).position(|part| part == unsound).unwrap();
+    edit(&fake.path(0), |bytes| bytes[at] ^= 1);
+    let mut follower = Follower::new(fake.view(), 3).unwrap().in_frames(1 << 20);
+    let frames = follower.try_next().unwrap().unwrap();
+    assert!(taken(&frames).into_iter().map(|(seq, ..)| seq).eq(3..7));
+    for _ in 0..2 {
+        assert!(follower.try_next().unwrap_err().is_corruption());
+        assert_eq!(follower.position(), 7);
+    }
+}
+
+/// A log that is cut, and goes on otherwise, when it is looked at for the n-th time.
+#[derive(Debug)]
+struct Cutting {
+    fake: Arc<Fake>,
+    /// How often it is looked at before; 0: it is not cut by that any more.
+    left: AtomicUsize,
+}
+
+/// What is appended behind the cut.
+fn other(seq: u64) -> Vec<u8> {
+    format!("another {seq}").into_bytes()
+}
+
+impl Cutting {
+    fn look(&self) {
+        let left = self.left.load(Ordering::SeqCst);
+        self.left.store(left.saturating_sub(1), Ordering::SeqCst);
+        if left == 1 {
+            self.cut();
+        }
+    }
+
+    fn cut(&self) {
+        self.fake.cut(11);
+        self.fake.change(|list| list.epochs.push(Epoch { first_seq: 11, id: 4 }));
+        for seq in 11..=25 {
+            let mut bytes = Vec::new();
+            encode(&mut bytes, seq, &[&other(seq)]);
+            self.fake.put(&bytes, seq, 1);
+        }
+    }
+}
+
+impl View for Cutting {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.look();
+        self.fake.snapshot()
+    }
+
+    fn refresh(&self) -> Result<()> {
+        self.fake.refresh()
+    }
+
+    fn is_foreign(&self) -> bool {
+        false
+    }
+
+    fn end(&self, level: Level) -> u64 {
+        self.look();
+        self.fake.end(level)
+    }
+
+    fn era(&self) -> u64 {
+        self.look();
+        self.fake.era()
+    }
+
+    fn cut_since(&self, era: u64) -> Option<u64> {
+        self.fake.cut_since(era)
+    }
+
+    fn watermark(&self) -> Option<&Watermark> {
+        self.fake.watermark()
+    }
+}
+
+#[test]
+fn frames_are_of_the_history_that_they_name_whenever_the_log_is_cut() {
+    let (begins, most) = ([5, 14], 60);
+    for (begin, looks) in begins.into_iter().flat_map(|begin| (1..most).map(move |n| (begin, n))) {
+        let fake = Fake::new(1);
+        fake.change(|list| list.epochs = vec![OLD]);
+        (1..=10).for_each(|_| _ = fake.append());
+        fake.rotate();
+        (11..=20).for_each(|_| _ = fake.append());
+        let view = Arc::new(Cutting { fake, left: AtomicUsize::new(0) });
+        let mut follower = Follower::new(Arc::clone(&view) as Arc<dyn View>, begin).unwrap();
+        follower = follower.in_frames(1 << 20);
+        view.left.store(looks, Ordering::SeqCst);
+        let mut given: Vec<(u64, Vec<u8>, u128)> = Vec::new();
+        loop {
+            let was_cut = view.left.load(Ordering::SeqCst) == 0;
+            match follower.try_next().unwrap() {
+                Some(Event::Truncated { at }) => given.retain(|(seq, ..)| *seq < at),
+                Some(frames) => given.extend(taken(&frames)),
+                None if was_cut => break,
+                None if view.left.swap(0, Ordering::SeqCst) > 0 => view.cut(),
+                None => {}
+            }
+        }
+        let from = if begin > 11 { 11 } else { begin };
+        let wanted = (from..=25).map(|seq| match seq {
+            ..11 => (seq, payload(seq), 3),
+            _ => (seq, other(seq), 4),
+        });
+        let told: Vec<_> = given.iter().map(|(seq, _, epoch)| (seq, epoch)).collect();
+        assert!(given.iter().cloned().eq(wanted), "from {begin}, cut at look {looks}: {told:?}");
+    }
 }
