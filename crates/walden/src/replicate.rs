@@ -85,7 +85,8 @@ impl Log {
     /// Refuses what is not a continuation of what is here.
     fn same_history(&self, frames: &Frames, next: u64) -> Result<()> {
         let (first, snapshot) = (self.first_seq(), View::snapshot(self));
-        if next <= first {
+        // What was removed here cannot be compared, and nothing of it is appended.
+        if next <= first || frames.seqs.end <= first {
             return Ok(());
         }
         let mine = History { epochs: &snapshot.epochs, end: next };

@@ -113,6 +113,11 @@ fn frames_that_come_again_or_too_early() {
     assert_eq!(source.frames(32, 1).unwrap_err().kind(), ErrorKind::BeyondEnd);
     source.truncate_front(20).unwrap();
     assert!(source.frames(3, 1).unwrap_err().is_removed());
+    // What comes once more and was removed here since is no other history, in whichever epoch it was.
+    copy.truncate_back(24).unwrap();
+    fill(&copy, 30);
+    copy.truncate_front(26).unwrap();
+    assert_eq!(copy.append_frames(&first).unwrap(), end..end);
     // A new copy begins where the source does.
     copy.reset(20).unwrap();
     ship(&source, &copy, 200).unwrap();
