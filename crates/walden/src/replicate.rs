@@ -102,6 +102,9 @@ impl Log {
     /// Refuses entries that are here under the same seq ids with other bytes.
     fn same_entries(self: &Arc<Self>, frames: &Frames, next: u64) -> Result<()> {
         let first = self.first_seq();
+        // One for all: what it has at hand, a batch maybe, is not read again for each entry.
+        let mut walk = Walk::new(Arc::clone(self) as Arc<dyn View>, first);
+        walk.view().refresh()?;
         for (record, bytes) in frames.records() {
             if record.seq() >= next {
                 break;
@@ -112,7 +115,8 @@ impl Log {
             }
             let mut content = None;
             for seq in record.seq().max(first)..record.next_seq() {
-                if self.same_as_here(&record, &mut content, bytes, seq)? {
+                walk.pass(seq);
+                if self.same_as_here(&mut walk, &record, &mut content, bytes)? {
                     break;
                 }
             }
@@ -120,18 +124,19 @@ impl Log {
         Ok(())
     }
 
-    /// Refuses an entry that is another one here; true if the whole record is the same.
+    /// Refuses the entry at the walk's position where it is another one here; true if the whole record is the same.
     fn same_as_here<'a>(
-        self: &Arc<Self>,
+        &self,
+        walk: &mut Walk,
         record: &Record<'a>,
         content: &mut Option<Cow<'a, [u8]>>,
         bytes: &[u8],
-        seq: u64,
     ) -> Result<bool> {
-        let mut walk = Walk::new(Arc::clone(self) as Arc<dyn View>, seq);
-        walk.view().refresh()?;
-        if !walk.forward()? {
-            return Err(diverged(seq, "the log was cut meanwhile"));
+        let seq = walk.position();
+        match walk.forward() {
+            Ok(true) => {}
+            Err(error) if !error.is_truncated() => return Err(error),
+            Ok(false) | Err(_) => return Err(diverged(seq, "the log was cut meanwhile")),
         }
         let (_, seqs, own) = walk.record()?;
         if seqs.start == record.seq() && seqs.end == record.next_seq() && same(own, bytes) {

@@ -127,3 +127,20 @@ fn two_threads_share_their_syncs() {
         counts.push(round());
     }
 }
+
+/// As after one of two logs was stored otherwise (`compress`), or restored to the middle of a batch.
+#[test]
+fn a_batch_that_comes_again_as_single_records_is_read_once() {
+    const COUNT: u64 = 2000;
+    let (source, _) = simulated(Config::durable());
+    source.append_batch((0..COUNT).map(|n| [n.to_le_bytes()[0]; PAYLOAD])).unwrap();
+    let batch = source.frames(1, 1).unwrap().unwrap();
+    let single = batch.starting_at(2, 1 << 20).unwrap().unwrap();
+    let (copy, storage) = simulated(Config::durable());
+    copy.append_frames(&batch).unwrap();
+    storage.take();
+    let end = COUNT + 1;
+    assert_eq!(copy.append_frames(&single).unwrap(), end..end);
+    let (_, read) = of(&storage.take(), ".wal", "read");
+    assert!(read < 3 * batch.len(), "{read} bytes are read, and there are {}", batch.len());
+}
