@@ -173,6 +173,7 @@ pub use config::{
 };
 pub use cursors::{Cursor, CursorInfo, Start};
 pub use dictionaries::DictionaryInfo;
+pub use dictionaries::alone::Dictionary;
 pub use entry::{Entry, EntryRef};
 pub use error::{Error, ErrorKind, Result};
 pub use frames::Frames;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use walden::offline::{self, Severity, Target};
-use walden::{Compression, Config, DictionaryInfo, ErrorKind, Frames, LogReader, Wal};
+use walden::{Compression, Config, Dictionary, DictionaryInfo, ErrorKind, Frames, LogReader, Wal};
 
 const SIZE: u64 = 8 << 10;
 const ZSTD: Compression = Compression::Zstd { level: 3 };
@@ -347,4 +347,97 @@ fn too_little_to_learn_from() {
     drop(wal);
     let trained = offline::train_dictionary(&target, SIZE, &mut |_| {}).unwrap();
     assert_eq!(trained.samples, 1003);
+}
+
+/// All that the log has, in frames.
+fn all_frames(reader: &LogReader) -> Vec<Frames> {
+    let (mut at, mut all) = (reader.first_seq(), Vec::new());
+    while at < reader.next_seq() {
+        let frames = reader.frames(at, 10_000).unwrap().unwrap();
+        at = frames.seqs().end;
+        all.push(frames);
+    }
+    all
+}
+
+#[test]
+fn frames_are_read_by_the_dictionaries_that_they_name() {
+    const MOST: u64 = 1 << 20;
+    let (made, stranger) = (Made::new(), other_dictionary());
+    let reader = LogReader::open(made.path()).unwrap();
+    let id = made.dictionary.id;
+    let given = Dictionary::from_bytes(reader.dictionary(id).unwrap()).unwrap();
+    assert_eq!(given.id(), id);
+    let (mut read, mut asked) = (Vec::new(), 0);
+    for frames in all_frames(&reader) {
+        let needs = frames.seqs().end > made.with;
+        assert_eq!(
+            frames.dictionaries().into_iter().collect::<Vec<_>>(),
+            [id][..usize::from(needs)]
+        );
+        let entries = frames.entries_with(MOST, |wanted| {
+            asked += 1;
+            assert_eq!(wanted, id);
+            walden::Result::Ok(Some(given.clone()))
+        });
+        read.extend(entries.map(|entry| entry.unwrap().payload.to_vec()));
+        // Without it, with another one, and where it cannot be had.
+        let none = frames.entries(MOST).find_map(Result::err);
+        let wrong = |_| walden::Result::Ok(Some(stranger.clone()));
+        let wrong = frames.entries_with(MOST, wrong).find_map(Result::err);
+        for error in [none, wrong] {
+            assert_eq!(
+                error.as_ref().map(walden::Error::kind),
+                needs.then_some(ErrorKind::MissingDictionary)
+            );
+            assert!(error.is_none_or(|error| error.seq() >= Some(made.with)));
+        }
+        let gone = |_| Err(Box::<dyn std::error::Error>::from("gone"));
+        let gone = frames.entries_with(MOST, gone).find_map(Result::err);
+        assert_eq!(gone.map(|error| error.to_string()), needs.then(|| "gone".to_owned()));
+    }
+    assert_eq!(read, made.all);
+    assert_eq!(asked, 301, "300 records of one entry, and a batch");
+}
+
+#[test]
+fn a_batch_is_divided_by_its_dictionary() {
+    const MOST: u64 = 1 << 20;
+    let made = Made::new();
+    let reader = LogReader::open(made.path()).unwrap();
+    let given = Dictionary::from_bytes(reader.dictionary(made.dictionary.id).unwrap()).unwrap();
+    let last = all_frames(&reader).pop().unwrap();
+    let within = last.seqs().end - 15;
+    let error = last.starting_at(within, MOST).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MissingDictionary);
+    let rest = last.starting_at_with(within, MOST, |_| walden::Result::Ok(Some(given.clone())));
+    let rest = rest.unwrap().unwrap();
+    assert_eq!((rest.seqs(), rest.dictionaries().len()), (within..last.seqs().end, 0));
+    let payloads: Vec<_> =
+        rest.entries(MOST).map(|entry| entry.unwrap().payload.to_vec()).collect();
+    assert_eq!(payloads, made.all[at(within)..]);
+}
+
+#[test]
+fn what_is_no_dictionary_is_refused() {
+    let made = Made::new();
+    let good = std::fs::read(&made.dictionary.path).unwrap();
+    assert!(Dictionary::from_bytes(&good).is_ok());
+    for len in (0..good.len()).step_by(37) {
+        assert_eq!(Dictionary::from_bytes(&good[..len]).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    for place in (0..40).chain((40..good.len()).step_by(37)) {
+        let mut bad = good.clone();
+        bad[place] ^= 1 << (place % 8);
+        assert_eq!(Dictionary::from_bytes(&bad).unwrap_err().kind(), ErrorKind::Corrupt, "{place}");
+    }
+}
+
+/// One of another log.
+fn other_dictionary() -> Dictionary {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = Wal::open(dir.path(), config()).unwrap();
+    append(&wal, other, 2000);
+    let made = wal.train_dictionary(SIZE).unwrap();
+    Dictionary::from_bytes(wal.dictionary(made.id).unwrap()).unwrap()
 }

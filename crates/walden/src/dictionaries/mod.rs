@@ -6,6 +6,7 @@
 //! dictionary's id, which is made of the dictionary's bytes: so one from another log is of use here if a record of
 //! here names it, and never stands for another.
 
+pub(crate) mod alone;
 mod train;
 
 use std::io;

@@ -5,17 +5,20 @@ use std::ops::Range;
 use bytes::{Buf, Bytes};
 
 use super::Frames;
+use crate::dictionaries::alone::Dictionary;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::num;
-use crate::record::{Decoded, Packed, content, decode};
+use crate::record::{Codec, Decoded, Packed, content, decode, dictionary_of};
 
 /// The entries of frames; at its end after an error.
-pub(super) struct Entries {
+pub(super) struct Entries<F> {
     /// Records that are not begun.
     records: Bytes,
     record: Option<Begun>,
     max_content: u64,
+    /// Gives the dictionary of an id.
+    dictionary: F,
 }
 
 /// A record of which entries are given.
@@ -28,20 +31,26 @@ struct Begun {
     first: u64,
 }
 
-impl Entries {
-    pub(super) fn new(frames: Frames, max_content: u64) -> Self {
-        Self { records: frames.records, record: None, max_content }
+impl<F> Entries<F> {
+    pub(super) fn new(frames: Frames, max_content: u64, dictionary: F) -> Self {
+        Self { records: frames.records, record: None, max_content, dictionary }
     }
 
-    fn begin(&mut self) -> Result<Option<Begun>> {
+    fn begin<E: From<Error>>(&mut self) -> std::result::Result<Option<Begun>, E>
+    where
+        F: FnMut(u32) -> std::result::Result<Option<Dictionary>, E>,
+    {
         if self.records.is_empty() {
             return Ok(None);
         }
         let Decoded::Record(record) = decode(&self.records) else {
-            return Err(Error::corrupt("frames hold what is no record"));
+            return Err(Error::corrupt("frames hold what is no record").into());
         };
-        // Frames carry no dictionary: where one is needed, that is said.
-        let what = content(&record.header, record.stored, None, self.max_content);
+        let needed = dictionary_of(&record.header, record.stored);
+        let needed = needed.filter(|_| Codec::Zstd.is_compiled_in());
+        let dictionary = needed.map(&mut self.dictionary).transpose()?.flatten();
+        let dictionary = dictionary.as_ref().map(Dictionary::proved);
+        let what = content(&record.header, record.stored, dictionary, self.max_content);
         let content = match what.map_err(|why| why.error().seq_at(record.seq()))? {
             std::borrow::Cow::Borrowed(part) => self.records.slice_ref(part),
             std::borrow::Cow::Owned(content) => Bytes::from(content),
@@ -58,12 +67,15 @@ impl Entries {
         Ok(Some(begun))
     }
 
-    fn step(&mut self) -> Result<Option<Entry>> {
+    fn step<E: From<Error>>(&mut self) -> std::result::Result<Option<Entry>, E>
+    where
+        F: FnMut(u32) -> std::result::Result<Option<Dictionary>, E>,
+    {
         loop {
             if let Some(begun) = &mut self.record
                 && let Some(seq) = begun.seqs.next()
             {
-                return begun.entry(seq).map(Some);
+                return Ok(Some(begun.entry(seq)?));
             }
             self.record = self.begin()?;
             if self.record.is_none() {
@@ -84,8 +96,12 @@ impl Begun {
     }
 }
 
-impl Iterator for Entries {
-    type Item = Result<Entry>;
+impl<E, F> Iterator for Entries<F>
+where
+    E: From<Error>,
+    F: FnMut(u32) -> std::result::Result<Option<Dictionary>, E>,
+{
+    type Item = std::result::Result<Entry, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();

@@ -11,17 +11,19 @@
 mod entries;
 mod history;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
 use bytes::{Buf, BufMut, Bytes};
 
 pub(crate) use self::history::History;
+use crate::dictionaries::alone::Dictionary;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Epoch, MAX_EPOCHS};
 use crate::num;
-use crate::record::{Decoded, Record, decode, encode};
+use crate::record::{Decoded, Record, decode, dictionary_of, encode};
 
 const MAGIC: [u8; 8] = *b"WALDENFR";
 const VERSION: u32 = 1;
@@ -70,9 +72,32 @@ impl Frames {
         self.epochs.iter().map(|epoch| (epoch.first_seq, epoch.id)).collect()
     }
 
-    /// The entries, each as it was appended. A compressed record that holds more than `max_content` bytes is `TooLarge`.
+    /// The ids of the dictionaries that records are compressed with.
+    #[must_use]
+    pub fn dictionaries(&self) -> BTreeSet<u32> {
+        let records = self.records();
+        records.filter_map(|(record, _)| dictionary_of(&record.header, record.stored)).collect()
+    }
+
+    /// The entries, each as it was appended. A compressed record that holds more than `max_content` bytes is `TooLarge`,
+    /// one that is compressed with a dictionary `MissingDictionary`: [`entries_with`](Self::entries_with) reads it.
     pub fn entries(&self, max_content: u64) -> impl Iterator<Item = Result<Entry>> + Send + use<> {
-        entries::Entries::new(self.clone(), max_content)
+        entries::Entries::new(self.clone(), max_content, none)
+    }
+
+    /// As [`entries`](Self::entries), of records that are compressed with a dictionary, too: at each of them
+    /// `dictionary` is asked for the one with this id. `None`, or one of another id, is `MissingDictionary`. Where
+    /// Zstandard is not compiled in, none is asked for.
+    pub fn entries_with<E, F>(
+        &self,
+        max_content: u64,
+        dictionary: F,
+    ) -> impl Iterator<Item = std::result::Result<Entry, E>> + use<E, F>
+    where
+        E: From<Error>,
+        F: FnMut(u32) -> std::result::Result<Option<Dictionary>, E>,
+    {
+        entries::Entries::new(self.clone(), max_content, dictionary)
     }
 
     /// The records that hold entries of `seqs`, batches whole; `None` where there are none.
@@ -100,6 +125,23 @@ impl Frames {
     /// # Errors
     /// As [`entries`](Self::entries), where a batch must be looked into.
     pub fn starting_at(&self, seq: u64, max_content: u64) -> Result<Option<Self>> {
+        self.starting_at_with(seq, max_content, none)
+    }
+
+    /// As [`starting_at`](Self::starting_at), where the batch may be compressed with a dictionary.
+    ///
+    /// # Errors
+    /// As [`entries_with`](Self::entries_with), where a batch must be looked into.
+    pub fn starting_at_with<E, F>(
+        &self,
+        seq: u64,
+        max_content: u64,
+        dictionary: F,
+    ) -> std::result::Result<Option<Self>, E>
+    where
+        E: From<Error>,
+        F: FnMut(u32) -> std::result::Result<Option<Dictionary>, E>,
+    {
         let Some(mut part) = self.within(seq..self.seqs.end) else { return Ok(None) };
         if part.seqs.start >= seq {
             return Ok(Some(part));
@@ -107,7 +149,7 @@ impl Frames {
         let batch = part.records().next().map(|(record, bytes)| (record.next_seq(), bytes.len()));
         let (end, len) = batch.unwrap_or_default();
         let mut records = Vec::new();
-        for entry in part.entries(max_content) {
+        for entry in part.entries_with(max_content, dictionary) {
             let entry = entry?;
             if entry.seq >= end {
                 break;
@@ -247,6 +289,11 @@ impl Frames {
             Some((record, bytes))
         })
     }
+}
+
+/// Frames carry no dictionary: where one is needed, that is said.
+fn none(_id: u32) -> Result<Option<Dictionary>> {
+    Ok(None)
 }
 
 fn unsound(what: &str, offset: usize) -> Error {
