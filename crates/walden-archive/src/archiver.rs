@@ -73,7 +73,8 @@ impl Archiver {
     ///
     /// # Errors
     /// `Diverged` where archive and log hold different entries, `Gap` where entries between the two are missing: the
-    /// archive was taken over then, and its entries are as they were. `Corrupt`, `Unsupported`, `Store`, `Log`,
+    /// archive was taken over then, and its entries are as they were. `Unsupported` where the store lets one object be
+    /// written over another, which is tried. `NotFound` where there is no such bucket. `Corrupt`, `Store`, `Log`,
     /// `InvalidInput`.
     pub fn new(
         archive: &Archive,

@@ -15,7 +15,7 @@ pub enum ErrorKind {
     Store,
     /// The log beside it failed; [`Error::log`] has its error.
     Log,
-    /// There is no archive here.
+    /// There is no archive here, or no such bucket.
     NotFound,
     /// What is in the bucket is not what was written there.
     Corrupt,

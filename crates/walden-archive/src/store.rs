@@ -174,11 +174,16 @@ impl Store {
             });
             match named.try_collect::<Vec<_>>().await {
                 Ok(mut all) => {
-                    // In order of name, which not every store keeps.
+                    // Not every store begins where it is asked to, or keeps the order of names.
+                    let behind = after.as_ref().and_then(Path::filename).unwrap_or_default();
+                    all.retain(|one| one.name.rsplit('/').next().is_some_and(|name| name > behind));
                     all.sort_by(|a, b| a.name.cmp(&b.name));
                     return Ok(all);
                 }
-                Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+                // A folder that is not there yet.
+                Err(StoreError::NotFound { source, .. }) if !is_bucket(&source.to_string()) => {
+                    return Ok(Vec::new());
+                }
                 Err(error) => pauses.wait_or(error, "list", folder).await?,
             }
         }
@@ -237,7 +242,12 @@ impl<'a> Pauses<'a> {
     /// The failure, where another try would be of no use or was the last.
     async fn wait_or(&mut self, error: StoreError, doing: &str, name: &str) -> Result<()> {
         self.tried += 1;
+        let said = error.to_string();
+        // Of lists, stores give the status in words alone.
+        let status = status_in(&said);
         let kind = match &error {
+            _ if matches!(status, Some(401 | 403)) => Some(ErrorKind::Store),
+            _ if is_bucket(&said) => Some(ErrorKind::NotFound),
             StoreError::NotImplemented { .. } | StoreError::NotSupported { .. } => {
                 Some(ErrorKind::Unsupported)
             }
@@ -245,13 +255,20 @@ impl<'a> Pauses<'a> {
             | StoreError::Unauthenticated { .. }
             | StoreError::InvalidPath { .. }
             | StoreError::UnknownConfigurationKey { .. } => Some(ErrorKind::Store),
+            // What is read may be missing; what is written or listed lacks its bucket.
+            StoreError::NotFound { .. } => Some(ErrorKind::NotFound),
             _ => (self.tried >= self.options.tries).then_some(ErrorKind::Store),
         };
         if let Some(kind) = kind {
             let tries =
                 if self.tried > 1 { format!(", {} times", self.tried) } else { String::new() };
-            let what = format!("cannot {doing}{tries}: {error}");
-            return Err(Error::new(kind, what).object(name).caused_by(error));
+            let what = format!("cannot {doing}{tries}: {}", in_short(&said));
+            let failed = Error::new(kind, what).object(name);
+            let failed = match advice(&said, status) {
+                Some(advice) => failed.advice(advice),
+                None => failed,
+            };
+            return Err(failed.caused_by(error));
         }
         tokio::time::sleep(self.pause(chance())).await;
         Ok(())
@@ -263,6 +280,50 @@ impl<'a> Pauses<'a> {
         let whole = doubled.min(self.options.longest_pause);
         whole / 2 + whole.saturating_mul(u32::from(chance)) / 512
     }
+}
+
+/// The most characters of a store's words that are repeated.
+const MOST_SAID: usize = 600;
+
+/// What a store said, in one line: it may be a page.
+fn in_short(said: &str) -> String {
+    let mut short = String::new();
+    for word in said.split(|c: char| c.is_whitespace() || c.is_control()) {
+        if !word.is_empty() {
+            short.push_str(if short.is_empty() { "" } else { " " });
+            short.push_str(word);
+        }
+        if let Some((end, _)) = short.char_indices().nth(MOST_SAID) {
+            short.truncate(end);
+            short.push('…');
+            break;
+        }
+    }
+    short
+}
+
+/// The status of an answer, in what is said of it.
+fn status_in(said: &str) -> Option<u16> {
+    let (_, behind) = said.split_once("status code: ")?;
+    behind.get(..3)?.parse().ok()
+}
+
+/// Whether it is the bucket that is missing, by the words of S3, Google Cloud Storage and Azure.
+fn is_bucket(said: &str) -> bool {
+    said.contains("NoSuchBucket") || said.contains("ContainerNotFound")
+}
+
+/// What to do about a failure, as far as the store's words tell.
+fn advice(said: &str, status: Option<u16>) -> Option<&'static str> {
+    // S3 has the one, Azure the other.
+    if said.contains("RequestTimeTooSkewed") || said.contains("date header too old") {
+        return Some("the clocks of this machine and of the store differ too much: set this one");
+    }
+    if is_bucket(said) {
+        return Some("make the bucket first, or correct its name: it is not made here");
+    }
+    matches!(status, Some(401 | 403))
+        .then_some("check the credentials that the store is given, and what they may do there")
 }
 
 fn chance() -> u8 {
@@ -315,6 +376,16 @@ mod tests {
         assert_eq!(limit.take(1, now + Duration::from_secs(1)), Duration::from_millis(1_500));
         assert_eq!(limit.take(1, now + Duration::from_secs(60)), Duration::ZERO);
         assert_eq!(Limit::new(None).take(u64::MAX, now), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_a_store_says_is_one_short_line() {
+        assert_eq!(in_short("<Error>\r\n  <Code>A\tB\0C</Code>\n"), "<Error> <Code>A B C</Code>");
+        let page = "ü".repeat(100_000);
+        assert_eq!(in_short(&page).chars().count(), MOST_SAID + 1);
+        assert_eq!(in_short(&"word\n".repeat(10_000)).chars().count(), MOST_SAID + 1);
+        assert_eq!(status_in("non-2xx status code: 403 Forbidden: <Error>"), Some(403));
+        assert_eq!((status_in("status code: 4ü3"), status_in("status code: 4")), (None, None));
     }
 
     #[test]

@@ -81,10 +81,38 @@ impl Writer {
             let mut writer = Self { store: store.clone(), id, latest: before, unsure: false };
             match writer.commit(next) {
                 Err(error) if error.kind() == ErrorKind::Fenced => {}
-                other => return other.map(|()| writer),
+                other => {
+                    other?;
+                    writer.is_refused()?;
+                    return Ok(writer);
+                }
             }
         }
         Err(Error::new(ErrorKind::Fenced, "other archivers take it over all the time"))
+    }
+
+    /// That the store refuses a second object of a name, asked with the generation just made. Without that, two
+    /// archivers would write over each other, and nobody would notice.
+    fn is_refused(&self) -> Result<()> {
+        let name = Manifest::name_of(self.manifest().generation);
+        let (store, bytes, again) = (self.store.clone(), self.manifest().encode()?, name.clone());
+        let made = self.store.run(async move {
+            let made = store.put_new(&again, bytes).await?;
+            // While this one slept, others may have gone on, and removed it.
+            let later = store.list(MANIFESTS, Some(&again)).await?;
+            Ok((made, later.iter().filter_map(|one| Manifest::generation_of(&one.name)).max()))
+        })?;
+        match made {
+            (Made::WasThere, _) => Ok(()),
+            (Made::Made, Some(later)) => Err(slept(later)),
+            (Made::Made, None) => {
+                let what = "the store made an object again that was there: it does not honour \
+                            conditional writes, by which archivers are kept apart";
+                Err(Error::new(ErrorKind::Unsupported, what)
+                    .object(name)
+                    .advice("use a store, or a newer version of it, that has If-None-Match"))
+            }
+        }
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     AnswerLost,
     /// Half of an object is there under its name, and the answer is lost.
     Half,
+    /// What is there is written over, whatever the condition.
+    Overwrites,
     /// The request is still on its way, and arrives when the test lets it.
     Late,
 }
@@ -153,6 +155,7 @@ impl ObjectStore for Faulty {
                 self.inner.put_opts(path, half, PutMode::Create.into()).await?;
                 Err(cut())
             }
+            Some(Fault::Overwrites) => self.inner.put(path, payload).await,
             Some(Fault::Late) => {
                 self.late.lock().unwrap().push((path.clone(), payload, options));
                 Err(cut())

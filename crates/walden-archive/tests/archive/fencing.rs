@@ -93,3 +93,22 @@ fn many_at_once_never_mix() {
 fn only_fenced(error: &walden_archive::Error) {
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
 }
+
+/// Where a store lets one object be written over another, nobody could be fenced.
+#[test]
+fn a_store_that_overwrites_is_refused() {
+    let (place, wal) = Place::with_entries(50);
+    let overwriting = |place: &Place| {
+        place.bucket.fail(|_, op, _| (op == Op::Put).then_some(Fault::Overwrites));
+        let refused = Archiver::new(&place.archive, wal.clone(), options()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+        place.bucket.heal();
+    };
+    overwriting(&place);
+    assert!(place.bucket.names("logs/a/chunks").is_empty(), "nothing was shipped");
+    place.ship(&wal);
+    overwriting(&place);
+    fill(&wal, 80);
+    place.ship(&wal);
+    same(&wal, &place.restored(Until::End).1);
+}
