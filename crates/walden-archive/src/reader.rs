@@ -7,6 +7,7 @@ use walden::{Entry, Frames};
 use crate::archive::Archive;
 use crate::archiver::continues;
 use crate::contents::{Contents, out_of_range};
+use crate::dictionaries::Dictionaries;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
 
@@ -16,11 +17,12 @@ const MOST_CONTENT: u64 = 256 << 20;
 /// Entries of an archive and, behind them, of a log, one after another.
 ///
 /// What the log has is read from the log, what it does not have any more from the bucket, an object at a time. That
-/// both are of one history is proved where reading goes over from the one to the other. It stays where it is after an
-/// error.
+/// both are of one history is proved where reading goes over from the one to the other. Dictionaries that entries are
+/// compressed with are fetched when the first such entry comes. It stays where it is after an error.
 #[derive(Debug)]
 pub struct ArchiveReader {
     contents: Contents,
+    dictionaries: Dictionaries,
     log: Option<Source>,
     /// Log and archive are known to be of one history.
     joined: bool,
@@ -33,7 +35,7 @@ pub struct ArchiveReader {
 struct Run {
     next: u64,
     end: u64,
-    entries: Box<dyn Iterator<Item = walden::Result<Entry>> + Send>,
+    entries: Box<dyn Iterator<Item = Result<Entry>> + Send>,
 }
 
 impl std::fmt::Debug for Run {
@@ -52,7 +54,8 @@ impl Archive {
         let contents = Contents::load(&self.store)?;
         let position = contents.manifest().first_seq;
         let cache = Cache { most: cache_bytes, runs: VecDeque::new() };
-        Ok(ArchiveReader { contents, log, joined: false, position, cache, run: None })
+        let dictionaries = Dictionaries::new(&self.store);
+        Ok(ArchiveReader { contents, dictionaries, log, joined: false, position, cache, run: None })
     }
 }
 
@@ -120,9 +123,13 @@ impl ArchiveReader {
                 Ok(Some(entry))
             }
             Some(Err(error)) => {
+                let at = run.next;
                 self.run = None;
                 // It fell below the log's first seq id: the archive has it.
-                if error.is_removed() { Ok(None) } else { Err(error.into()) }
+                if error.log().is_some_and(walden::Error::is_removed) {
+                    return Ok(None);
+                }
+                Err(if error.seq().is_none() { error.seq_at(at) } else { error })
             }
             None => Ok(None),
         }
@@ -138,7 +145,10 @@ impl ArchiveReader {
             if at >= first && at < end {
                 self.join(&log, at)?;
                 match log.entries(at..end) {
-                    Ok(entries) => self.run = Some(Run { next: at, end, entries }),
+                    Ok(entries) => {
+                        let entries = Box::new(entries.map(|entry| entry.map_err(Error::from)));
+                        self.run = Some(Run { next: at, end, entries });
+                    }
                     Err(error) if error.log().is_some_and(walden::Error::is_removed) => {}
                     Err(error) => return Err(error),
                 }
@@ -182,7 +192,10 @@ impl ArchiveReader {
             }
         };
         let (frames, end) = frames;
-        let entries = frames.within(at..end).map(|frames| frames.entries(MOST_CONTENT));
+        let dictionaries = self.dictionaries.clone();
+        let entries = frames.within(at..end).map(|frames| {
+            frames.entries_with(MOST_CONTENT, move |id| dictionaries.get(id).map(Some))
+        });
         let entries = entries.into_iter().flatten();
         // A batch begins with entries that were given before.
         let entries = entries.skip_while(move |entry| entry.as_ref().is_ok_and(|e| e.seq < at));

@@ -1,5 +1,6 @@
 //! From an archive to a log: all of it, up to an entry, or up to a moment; in an empty folder, or behind what is there.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
@@ -9,6 +10,7 @@ use walden::{Config, Wal};
 use crate::archive::Archive;
 use crate::chunk::{Chunk, micros};
 use crate::contents::{Contents, out_of_range};
+use crate::dictionaries::Dictionaries;
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::History;
 use crate::manifest::Part;
@@ -76,8 +78,8 @@ impl Archive {
         let mut contents = Contents::load(&self.store)?;
         let end = end_of(&mut contents, until)?;
         let wal = Wal::open(dir.as_ref(), config)?;
-        crate::dictionaries::restore(&self.store, &wal)?;
-        let new = Restore { wal: &wal, contents, end }.run(progress)?;
+        let (dictionaries, given) = (Dictionaries::new(&self.store), BTreeSet::new());
+        let new = Restore { wal: &wal, contents, end, dictionaries, given }.run(progress)?;
         let restored = Restored { first_seq: wal.first_seq(), next_seq: wal.next_seq(), new };
         wal.close()?;
         Ok(restored)
@@ -121,6 +123,9 @@ struct Restore<'a> {
     wal: &'a Wal,
     contents: Contents,
     end: u64,
+    dictionaries: Dictionaries,
+    /// Those that the log was given.
+    given: BTreeSet<u32>,
 }
 
 impl Restore<'_> {
@@ -196,12 +201,16 @@ impl Restore<'_> {
     }
 
     /// Appends what an object holds, as far as it is wanted and not there.
-    fn append(&self, part: &Part, chunk: &Chunk) -> Result<()> {
+    fn append(&mut self, part: &Part, chunk: &Chunk) -> Result<()> {
         let end = part.end.min(self.end);
         // A log that was restored to within a batch has a part of it.
-        let missing = chunk.frames.starting_at(self.wal.next_seq(), MOST_CONTENT)?;
+        let (next, dictionaries) = (self.wal.next_seq(), &self.dictionaries);
+        let missing = chunk
+            .frames
+            .starting_at_with(next, MOST_CONTENT, |id| dictionaries.get(id).map(Some))?;
         let missing = missing.and_then(|frames| frames.within(frames.seqs().start..end));
         let Some(frames) = missing else { return Ok(()) };
+        dictionaries.put_beside(self.wal, frames.dictionaries(), &mut self.given)?;
         self.wal.append_frames(&frames)?;
         if frames.seqs().end > end && self.wal.next_seq() > end {
             // The last record is a batch of which only the beginning is wanted.

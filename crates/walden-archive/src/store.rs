@@ -110,13 +110,22 @@ impl Store {
 
     /// Makes an object, if there is none of this name.
     pub(crate) async fn put_new(&self, name: &str, bytes: Bytes) -> Result<Made> {
+        self.put(name, bytes, PutMode::Create).await
+    }
+
+    /// Makes an object in the place of one of this name.
+    pub(crate) async fn put_again(&self, name: &str, bytes: Bytes) -> Result<()> {
+        self.put(name, bytes, PutMode::Overwrite).await.map(drop)
+    }
+
+    async fn put(&self, name: &str, bytes: Bytes, mode: PutMode) -> Result<Made> {
         let len = size(bytes.len());
         let path = self.path(name);
         let mut pauses = Pauses::new(&self.shared.options);
         loop {
             self.wait_turn(len).await;
             let payload = PutPayload::from_bytes(bytes.clone());
-            match self.shared.objects.put_opts(&path, payload, PutMode::Create.into()).await {
+            match self.shared.objects.put_opts(&path, payload, mode.clone().into()).await {
                 Ok(_) => return Ok(Made::Made),
                 // Some stores say of a condition that is not met the one, some the other.
                 Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use walden::Frames;
+
 use crate::archive::Archive;
 use crate::contents::{Contents, fetch};
+use crate::dictionaries;
 use crate::error::{Error, Result};
 use crate::manifest::{CHUNKS, PAGES, Part};
 use crate::restore::Reading;
@@ -15,7 +18,7 @@ use crate::writer::named;
 pub enum Depth {
     /// The manifest, its pages, and that each object is there and of the right size. Costs a list, no reading.
     Listed,
-    /// Every byte: hashes, checksums of each record, seq ids.
+    /// Every byte: hashes, checksums of each record, seq ids, the dictionaries that records are compressed with.
     Read,
 }
 
@@ -33,6 +36,8 @@ pub struct Verified {
     pub objects: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Dictionaries that the entries need; looked at with [`Depth::Read`] alone, as it is the entries that tell.
+    pub dictionaries: u64,
     /// What is not as it should be, in the order of the log.
     pub damages: Vec<Error>,
     /// Objects that nothing names: of an archiver that was killed, or of entries that were cut. No harm; the next
@@ -86,15 +91,18 @@ fn look(
         next_seq: manifest.end,
         objects: 0,
         bytes: 0,
+        dictionaries: 0,
         damages: Vec::new(),
         unnamed: 0,
         unnamed_bytes: 0,
     };
     let total = manifest.bytes();
+    // Each dictionary that is needed, and from which object on.
+    let mut needed = BTreeMap::new();
     let mut one = |part: &Part, found: &mut Verified| -> Result<()> {
         found.objects += 1;
         found.bytes += part.bytes;
-        if let Some(damage) = look_at(archive, part, &listed, depth)? {
+        if let Some(damage) = look_at(archive, part, &listed, depth, &mut needed)? {
             found.damages.push(damage);
         }
         progress(Reading { done: found.bytes, total: total.max(found.bytes) });
@@ -108,6 +116,16 @@ fn look(
         }
     }
     manifest.chunks.iter().try_for_each(|part| one(part, &mut found))?;
+    for (id, first) in needed {
+        found.dictionaries += 1;
+        match dictionaries::fetch(&archive.store, id) {
+            Ok(_) => {}
+            Err(error) if error.kind() == crate::ErrorKind::Corrupt => {
+                found.damages.push(error.seq_at(first));
+            }
+            Err(error) => return Err(error),
+        }
+    }
     if !found.is_damaged() {
         let store = archive.store.clone();
         let named = archive.store.run(async move { named(&store, &manifest).await })?;
@@ -126,6 +144,7 @@ fn look_at(
     part: &Part,
     listed: &BTreeMap<String, u64>,
     depth: Depth,
+    needed: &mut BTreeMap<u32, u64>,
 ) -> Result<Option<Error>> {
     let wrong = |what: String| Error::corrupt(what).object(&part.name).seq_at(part.first);
     match listed.get(&part.name) {
@@ -141,7 +160,14 @@ fn look_at(
     }
     let (store, wanted) = (archive.store.clone(), part.clone());
     match archive.store.run(async move { fetch(&store, &wanted).await }) {
-        Ok(Some(_)) => Ok(None),
+        Ok(Some(chunk)) => {
+            // What was cut off behind the part's end needs nothing any more.
+            let of_part = chunk.frames.within(part.seqs());
+            for id in of_part.iter().flat_map(Frames::dictionaries) {
+                needed.entry(id).or_insert(part.first);
+            }
+            Ok(None)
+        }
         Ok(None) => Ok(Some(crate::contents::missing_object(&part.name, part.first))),
         Err(error) if error.kind() == crate::ErrorKind::Corrupt => Ok(Some(error)),
         Err(error) => Err(error),

@@ -9,6 +9,7 @@
 )]
 
 mod crashes;
+mod dictionaries;
 mod faulty;
 mod fencing;
 mod histories;

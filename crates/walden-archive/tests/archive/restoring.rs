@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use walden::{Compression, Config, Wal};
+use walden::{Config, Wal};
 use walden_archive::{ErrorKind, Until};
 
 use crate::faulty::{Fault, Op};
@@ -187,33 +187,4 @@ fn beside_an_archiver() {
     let restored: Wal = Wal::open(dir.path(), Config::durable()).unwrap();
     assert_eq!(restored.digest(..).unwrap(), wal.digest(..restored.next_seq()).unwrap());
     assert!(restored.next_seq() >= 29);
-}
-
-/// Entries that were compressed with a dictionary of the log's own are read from what was restored, too: also those
-/// with one that was trained after shipping began.
-#[test]
-fn dictionaries_come_along() {
-    let place = Place::new();
-    let config = config().compression(Compression::Zstd { level: 3 });
-    let wal = Wal::open(place.dir.path().join("log"), config).unwrap();
-    let line = |i: u64| {
-        format!("{{\"user\":{},\"path\":\"/orders/{i}\",\"status\":200}}", i * 7919 % 10_007)
-    };
-    let append = |from: u64| (from..from + 1000).for_each(|i| assert!(wal.append(line(i)).is_ok()));
-    append(0);
-    let first = wal.train_dictionary(4 << 10).unwrap();
-    append(1000);
-    wal.sync().unwrap();
-    let mut archiver = place.ship(&wal);
-    (0..1000)
-        .for_each(|i| assert!(wal.append(format!("<row n='{}'>{i}</row>", i * 31 % 977)).is_ok()));
-    let second = wal.train_dictionary(4 << 10).unwrap();
-    assert_ne!(first.id, second.id);
-    append(2000);
-    wal.sync().unwrap();
-    archiver.ship(&mut |_| {}).unwrap();
-    let (_dir, restored) = place.restored(Until::End);
-    same(&wal, &restored);
-    let ids = |wal: &Wal| wal.dictionaries().unwrap().iter().map(|d| d.id).collect::<Vec<_>>();
-    assert_eq!(ids(&restored), ids(&wal));
 }

@@ -9,8 +9,8 @@ use crate::exit::{Code, Failure};
 
 /// Check an archive: that each object is there and is what was shipped
 ///
-/// Reads all of it, or with --quick only the manifest and the list of objects. Changes nothing, and works beside an
-/// archiver. Exit code 3 where something that was archived is missing or changed.
+/// Reads all of it, the dictionaries that entries need too, or with --quick only the manifest and the list of objects.
+/// Changes nothing, and works beside an archiver. Exit code 3 where something that was archived is missing or changed.
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
     "Examples:\n  \
@@ -73,6 +73,7 @@ mod work {
             "next_seq": verified.next_seq,
             "objects": verified.objects,
             "bytes": verified.bytes,
+            "dictionaries": verified.dictionaries,
             "damages": damages.collect::<Vec<_>>(),
             "unnamed": verified.unnamed,
             "unnamed_bytes": verified.unnamed_bytes,
@@ -93,6 +94,12 @@ mod work {
             size::bytes(verified.bytes),
             holds(verified.first_seq, verified.next_seq)
         ));
+        if verified.dictionaries > 0 {
+            lines.push(format!(
+                "{} dictionaries that entries need",
+                size::count(verified.dictionaries)
+            ));
+        }
         if verified.unnamed > 0 {
             lines.push(format!(
                 "{} objects ({}) that nothing names, left by archivers that were killed or by cuts: --sweep of \
