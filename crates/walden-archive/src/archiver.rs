@@ -102,8 +102,9 @@ impl Archiver {
                 .advice("open it for writing, or set retention so that the archiver keeps up"));
         };
         let hold = wal.cursor(cursor, Start::First)?;
-        // A cursor from before, that nothing can be known about any more, begins anew.
-        if hold.check().is_err() {
+        // A cursor from before, that nothing can be known about any more, begins anew. So does one that stands further
+        // than this archive: it was another's.
+        if hold.check().is_err() || hold.position() > self.archived() {
             hold.seek(wal.first_seq())?;
         }
         self.hold = Some(hold);

@@ -115,6 +115,22 @@ fn retention_waits_for_the_archive() {
     assert_eq!(restored.first_seq(), 1);
 }
 
+/// A cursor that an earlier archive has moved on holds nothing for one that begins anew.
+#[test]
+fn a_cursor_of_another_archive_holds_for_this_one() {
+    let (place, wal) = Place::with_entries(300);
+    drop(place.archiver(&wal).hold("archive").map(|mut archiver| archiver.ship(&mut |_| {})));
+    wal.sync().unwrap();
+    assert_eq!(wal.cursors().unwrap()[0].position, 300);
+    let again = Place::new();
+    let mut archiver = again.archiver(&wal).hold("archive").unwrap();
+    settle(&wal);
+    wal.retain(&Retention::keep_all().max_segments(0)).unwrap();
+    assert_eq!(wal.first_seq(), 1, "nothing is in this archive");
+    archiver.ship(&mut |_| {}).unwrap();
+    assert_eq!((again.sound().first_seq, wal.cursors().unwrap()[0].committed), (1, 300));
+}
+
 #[test]
 fn on_a_thread_of_its_own() {
     let (place, wal) = Place::with_entries(100);
