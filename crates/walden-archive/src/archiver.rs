@@ -282,13 +282,15 @@ impl Archiver {
                 "what is between is lost to the archive: begin a new one at another prefix",
             ));
         }
+        // A log that another process writes may be durable further than is known of it: after a power cut, less may be
+        // known than was before.
+        let behind = end < archived && self.source.end() < archived;
         // The entry behind the archive's end has the history of all before it, and so has the last one.
         let asked = archived.min(end.saturating_sub(1));
         if asked < first {
-            return if end < archived { Err(behind_archive(end)) } else { Ok(()) };
+            return if behind { Err(behind_archive(end)) } else { Ok(()) };
         }
         let Some(frames) = self.source.frames(asked, 1)? else { return Ok(()) };
-        let behind = end < archived;
         if !behind && continues(manifest, &frames).is_ok() {
             return Ok(());
         }

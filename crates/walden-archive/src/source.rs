@@ -64,6 +64,14 @@ impl Source {
         durable.saturating_add(1).max(self.first_seq())
     }
 
+    /// The seq id that follows the last entry that is there, known to be durable or not.
+    pub(crate) fn end(&self) -> u64 {
+        match &self.0 {
+            Kind::Own(wal) => wal.next_seq(),
+            Kind::Foreign(reader) => reader.next_seq(),
+        }
+    }
+
     /// The seq id that follows the last complete segment.
     pub(crate) fn sealed_end(&self) -> Result<u64> {
         let segments = match &self.0 {

@@ -1,8 +1,11 @@
 //! Logs that are cut, forked, or have lost what the archive would need.
 
+use std::fs;
+
+use walden::Wal;
 use walden_archive::{Archiver, ErrorKind, Until};
 
-use crate::support::{Place, fill, open, options, same};
+use crate::support::{Place, config, fill, open, options, reader, same};
 
 #[test]
 fn a_restored_log_goes_on_in_the_same_archive() {
@@ -67,6 +70,32 @@ fn a_cut_is_followed_where_that_is_wanted() {
         archiver.sweep().unwrap();
         assert_eq!(place.sound().unnamed, 0);
         same(&wal, &place.restored(Until::End).1);
+    }
+}
+
+/// A power cut took the last mark: less is known to be durable than was when it was shipped, and nothing was cut.
+#[test]
+fn a_log_that_is_not_known_to_be_durable_as_far_is_not_behind() {
+    let place = Place::new();
+    let dir = place.dir.path().join("log");
+    let wal = Wal::open(&dir, config().segment_size(1 << 20)).unwrap();
+    fill(&wal, 100);
+    let manifest = dir.join("segment.manifest");
+    let before = fs::read(&manifest).unwrap();
+    fill(&wal, 200);
+    place.ship(&wal);
+    // Generations are the same; the marks are in the last two blocks.
+    let now = fs::read(&manifest).unwrap();
+    let marks = 4 * 4096;
+    assert!(now[..marks] == before[..marks] && now[marks..] != before[marks..]);
+    fs::write(&manifest, before).unwrap();
+    let log = reader(&dir);
+    assert_eq!((log.durable_seq(), log.next_seq()), (99, 200));
+    for follow in [false, true] {
+        let options = options().follow_cuts(follow);
+        let mut archiver = Archiver::new(&place.archive, log.clone(), options).unwrap();
+        archiver.ship(&mut |_| {}).unwrap();
+        assert_eq!(place.sound().next_seq, 200);
     }
 }
 
