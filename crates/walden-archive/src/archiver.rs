@@ -199,13 +199,13 @@ impl Archiver {
         let manifest = self.writer.manifest();
         let mut next = self.writer.next();
         let mut drafts = Vec::new();
-        for run in runs {
-            continues(manifest, &run)?;
-            add_history(&mut next, &run);
-            drafts.push(self.draft(run, &noted, goal));
-        }
         if manifest.is_empty() {
-            next.first_seq = begin;
+            (next.first_seq, next.end) = (begin, begin);
+        }
+        for run in runs {
+            continues(manifest, &run).map_err(|error| self.apart(error))?;
+            add(&mut next, &run)?;
+            drafts.push(self.draft(run, &noted, goal));
         }
         let made = self.writer.make(drafts)?;
         let replaced = next.chunks.iter().position(|part| part.first >= begin);
@@ -218,6 +218,15 @@ impl Archiver {
         self.writer.commit(next)?;
         self.writer.remove(replaced.into_iter().map(|part| part.name).collect());
         Ok(())
+    }
+
+    /// What was read is not of the archive's history: where cuts are followed, the next round does.
+    fn apart(&self, error: Error) -> Error {
+        if self.options.follow_cuts {
+            cut_meanwhile().seq_at(error.seq().unwrap_or(0))
+        } else {
+            error
+        }
     }
 
     fn frames(&self, from: u64) -> Result<Frames> {
@@ -369,6 +378,21 @@ pub(crate) fn continues(manifest: &Manifest, frames: &Frames) -> Result<()> {
     Err(diverged(last, "log and archive hold different entries here"))
 }
 
+/// Takes what was read behind the rest into the manifest's history.
+///
+/// # Errors
+/// `Log`, where the log was cut in between, so that the two do not belong together.
+fn add(next: &mut Manifest, run: &Frames) -> Result<()> {
+    continues(next, run).map_err(|error| cut_meanwhile().seq_at(error.seq().unwrap_or(0)))?;
+    add_history(next, run);
+    next.end = run.seqs().end;
+    Ok(())
+}
+
+fn cut_meanwhile() -> Error {
+    Error::new(ErrorKind::Log, "the log was cut while it was read").advice("try again")
+}
+
 /// Takes the history of what is new into the manifest.
 fn add_history(next: &mut Manifest, frames: &Frames) {
     let start = frames.seqs().start;
@@ -395,4 +419,40 @@ fn diverged(at: u64, what: &str) -> Error {
     Error::new(ErrorKind::Diverged, what)
         .seq_at(at)
         .advice("nothing was changed; archive to another prefix, or follow cuts if the log was cut")
+}
+
+#[cfg(test)]
+mod tests {
+    use walden::{Config, Wal};
+
+    use super::*;
+
+    /// Between two pieces that are read from it, it is cut, and goes on.
+    #[test]
+    fn pieces_of_two_histories_are_not_put_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = Wal::open(dir.path(), Config::os_cache()).unwrap();
+        let fill = |end| {
+            (wal.next_seq()..end).for_each(|seq| _ = wal.append(seq.to_le_bytes()).unwrap());
+            wal.sync().unwrap();
+        };
+        fill(20);
+        let first = wal.frames(1, 300).unwrap().unwrap();
+        let end = first.seqs().end;
+        assert!((5..20).contains(&end));
+        let mut next = Manifest::begin(1, 0, 7);
+        add(&mut next, &first).unwrap();
+        let unchanged = wal.frames(end, 300).unwrap().unwrap();
+        let mut whole = next.clone();
+        add(&mut whole, &unchanged).unwrap();
+        assert_eq!(whole.end, unchanged.seqs().end);
+        for last in [end - 1, end - 2, 1] {
+            wal.truncate_back(last).unwrap();
+            fill(30);
+            let second = wal.frames(end, 300).unwrap().unwrap();
+            let added = add(&mut next.clone(), &second);
+            assert_eq!(added.is_ok(), last == end - 1, "cut behind {last}: {added:?}");
+            assert!(added.is_ok() || added.is_err_and(|error| !error.is_final()));
+        }
+    }
 }
