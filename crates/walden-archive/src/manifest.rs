@@ -5,8 +5,6 @@
 //! objects of records, seq id for seq id without a gap. Older ones of these are listed in pages, which are objects
 //! of the same form, made once too: so a generation stays small however long the log.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -51,12 +49,6 @@ pub(crate) struct Part {
     /// Less than would fill an object: what comes next may be put together with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) partial: bool,
-}
-
-impl Part {
-    pub(crate) fn seqs(&self) -> Range<u64> {
-        self.first..self.end
-    }
 }
 
 /// A generation of the manifest.

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
-use walden::{Entry, Frames};
+use walden::{Entry, ErrorKind as LogErrorKind, Frames};
 
 use crate::archive::Archive;
 use crate::archiver::continues;
 use crate::contents::{Contents, out_of_range};
 use crate::dictionaries::Dictionaries;
 use crate::error::{Error, ErrorKind, Result};
+use crate::history::History;
 use crate::source::Source;
 
 /// The most that a compressed record may hold: as a log's `max_record_size` by default.
@@ -17,8 +18,9 @@ const MOST_CONTENT: u64 = 256 << 20;
 /// Entries of an archive and, behind them, of a log, one after another.
 ///
 /// What the log has is read from the log, what it does not have any more from the bucket, an object at a time. That
-/// both are of one history is proved where reading goes over from the one to the other. Dictionaries that entries are
-/// compressed with are fetched when the first such entry comes. It stays where it is after an error.
+/// both are of one history is proved where reading goes over from the one to the other, and that what comes next is of the
+/// history of what was given, each time that more is read. Dictionaries that entries are compressed with are fetched when
+/// the first such entry comes. It stays where it is after an error.
 #[derive(Debug)]
 pub struct ArchiveReader {
     contents: Contents,
@@ -27,6 +29,8 @@ pub struct ArchiveReader {
     /// Log and archive are known to be of one history.
     joined: bool,
     position: u64,
+    /// The epochs of what was given before the position, if anything was.
+    given: Option<Vec<(u64, u128)>>,
     cache: Cache,
     run: Option<Run>,
 }
@@ -55,7 +59,8 @@ impl Archive {
         let position = contents.manifest().first_seq;
         let cache = Cache { most: cache_bytes, runs: VecDeque::new() };
         let dictionaries = Dictionaries::new(&self.store);
-        Ok(ArchiveReader { contents, dictionaries, log, joined: false, position, cache, run: None })
+        let (joined, given, run) = (false, None, None);
+        Ok(ArchiveReader { contents, dictionaries, log, joined, position, given, cache, run })
     }
 }
 
@@ -66,13 +71,13 @@ impl ArchiveReader {
         self.position
     }
 
-    /// Moves to `seq`, which may be the end, too.
+    /// Moves to `seq`, which may be the end, too, in whatever history is there now.
     ///
     /// # Errors
     /// `OutOfRange`; as reading.
     pub fn seek(&mut self, seq: u64) -> Result<()> {
         self.position = seq;
-        self.run = None;
+        (self.run, self.given) = (None, None);
         let first = self.contents.manifest().first_seq;
         let first = self.log.as_ref().map_or(first, |log| log.first_seq().min(first));
         let there = seq >= first
@@ -83,7 +88,8 @@ impl ArchiveReader {
     /// The entry at the position, which then moves behind it; `None` at the end, for now.
     ///
     /// # Errors
-    /// `Gap`: the log begins behind the archive's end. `Diverged`: log and archive are not of one history.
+    /// `Gap`: the log begins behind the archive's end. `Diverged`: log and archive are not of one history, or entries
+    /// that were given were cut since, and others came in their place: [`seek`](Self::seek) to [`Error::seq`] goes on there.
     /// `OutOfRange`: the archive's retention removed it. `Corrupt`, `Store`, `Log`.
     pub fn read_next(&mut self) -> Result<Option<Entry>> {
         loop {
@@ -102,10 +108,10 @@ impl ArchiveReader {
     /// # Errors
     /// As [`read_next`](Self::read_next).
     pub fn get(&mut self, seq: u64) -> Result<Option<Entry>> {
-        let (position, run) = (self.position, self.run.take());
+        let (position, run, given) = (self.position, self.run.take(), self.given.take());
         self.position = seq;
         let entry = self.read_next();
-        (self.position, self.run) = (position, run);
+        (self.position, self.run, self.given) = (position, run, given);
         entry
     }
 
@@ -143,15 +149,7 @@ impl ArchiveReader {
             log.refresh()?;
             let (first, end) = (log.first_seq(), log.durable_end());
             if at >= first && at < end {
-                self.join(&log, at)?;
-                match log.entries(at..end) {
-                    Ok(entries) => {
-                        let entries = Box::new(entries.map(|entry| entry.map_err(Error::from)));
-                        self.run = Some(Run { next: at, end, entries });
-                    }
-                    Err(error) if error.log().is_some_and(walden::Error::is_removed) => {}
-                    Err(error) => return Err(error),
-                }
+                self.run = self.hot(&log, at, end)?;
                 return Ok(true);
             }
             if at >= self.contents.manifest().end && !self.refreshed(at)? && at < first {
@@ -163,7 +161,10 @@ impl ArchiveReader {
         if at >= self.contents.manifest().end && !self.refreshed(at)? {
             return Ok(false);
         }
-        self.run = Some(self.cold(at)?);
+        let run = self.cold(at)?;
+        // After reading, which may have found a newer manifest.
+        self.goes_on(self.contents.manifest().stretches())?;
+        self.run = Some(run);
         Ok(true)
     }
 
@@ -179,19 +180,41 @@ impl ArchiveReader {
         Ok(archived.max(log.durable_end()))
     }
 
+    /// Entries from the log; `None` where it was cut meanwhile, so that it is to be looked at again.
+    fn hot(&mut self, log: &Source, at: u64, end: u64) -> Result<Option<Run>> {
+        let gone = |error: &Error| {
+            let kind = error.log().map(walden::Error::kind);
+            matches!(kind, Some(LogErrorKind::Removed | LogErrorKind::BeyondEnd))
+        };
+        // In this order: a cut behind the first step is told by the entries.
+        let read = log.entries(at..end).and_then(|entries| Ok((entries, log.frames(end - 1, 1)?)));
+        let (entries, frames) = match read {
+            Ok((entries, Some(frames))) => (entries, frames),
+            Ok((_, None)) => return Ok(None),
+            Err(error) if gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !self.joined {
+            continues(self.contents.manifest(), &frames)?;
+            self.joined = true;
+        }
+        self.goes_on(frames.epochs())?;
+        Ok(Some(Run { next: at, end, entries }))
+    }
+
     /// Entries from the bucket.
     fn cold(&mut self, at: u64) -> Result<Run> {
-        let frames = match self.cache.find(at) {
-            Some(frames) => frames,
+        let part = self.contents.part_with(at)?;
+        let (frames, end) = match self.cache.find(&part.name) {
+            Some(frames) => (frames, part.end),
             None => {
                 let mut fetched = self.contents.fetch_from(at, 1)?;
                 let (part, chunk) = fetched.pop().ok_or_else(|| {
                     Error::corrupt("no object of the archive holds it").seq_at(at)
                 })?;
-                self.cache.add(part.seqs().end, chunk.frames)
+                (self.cache.add(part.name, chunk.frames), part.end)
             }
         };
-        let (frames, end) = frames;
         let dictionaries = self.dictionaries.clone();
         let entries = frames.within(at..end).map(|frames| {
             frames.entries_with(MOST_CONTENT, move |id| dictionaries.get(id).map(Some))
@@ -202,14 +225,23 @@ impl ArchiveReader {
         Ok(Run { next: at, end, entries: Box::new(entries) })
     }
 
-    /// Proves that log and archive are of one history.
-    fn join(&mut self, log: &Source, at: u64) -> Result<()> {
-        if !self.joined {
-            if let Some(frames) = log.frames(at, 1)? {
-                continues(self.contents.manifest(), &frames)?;
+    /// Refuses to go on in a history that has other entries before the position than were given.
+    fn goes_on(&mut self, fresh: Vec<(u64, u128)>) -> Result<()> {
+        let end = self.position;
+        let now = History { epochs: &fresh, end };
+        // Where the first entry is the next one, nothing is known of those before.
+        let known = end.checked_sub(1).is_some_and(|last| now.epoch_of(last).is_some());
+        if let Some(given) = self.given.as_ref().filter(|_| known) {
+            let parts = History { epochs: given, end }.parts_from(&now);
+            if parts.is_none_or(|at| at < end) {
+                let what = "what was read was cut since, and other entries came in its place";
+                let at = parts.unwrap_or_else(|| self.contents.manifest().first_seq);
+                return Err(Error::new(ErrorKind::Diverged, what)
+                    .seq_at(at)
+                    .advice(format!("seek to {at} to read on from there")));
             }
-            self.joined = true;
         }
+        self.given = Some(fresh);
         Ok(())
     }
 }
@@ -218,25 +250,25 @@ impl ArchiveReader {
 #[derive(Debug)]
 struct Cache {
     most: u64,
-    /// The newest last; each with the seq id where what is wanted of it ends.
-    runs: VecDeque<(Frames, u64)>,
+    /// By name, the newest last.
+    runs: VecDeque<(String, Frames)>,
 }
 
 impl Cache {
-    fn find(&mut self, seq: u64) -> Option<(Frames, u64)> {
-        let holds = |(frames, end): &(Frames, u64)| (frames.seqs().start..*end).contains(&seq);
-        let at = self.runs.iter().position(holds)?;
+    fn find(&mut self, name: &str) -> Option<Frames> {
+        let at = self.runs.iter().position(|(known, _)| known == name)?;
         let found = self.runs.remove(at)?;
         self.runs.push_back(found.clone());
-        Some(found)
+        Some(found.1)
     }
 
-    fn add(&mut self, end: u64, frames: Frames) -> (Frames, u64) {
-        self.runs.push_back((frames.clone(), end));
-        let bytes = |runs: &VecDeque<(Frames, u64)>| runs.iter().map(|(f, _)| f.len()).sum::<u64>();
+    fn add(&mut self, name: String, frames: Frames) -> Frames {
+        self.runs.push_back((name, frames.clone()));
+        let bytes =
+            |runs: &VecDeque<(String, Frames)>| runs.iter().map(|(_, f)| f.len()).sum::<u64>();
         while self.runs.len() > 1 && bytes(&self.runs) > self.most {
             self.runs.pop_front();
         }
-        (frames, end)
+        frames
     }
 }

@@ -1,10 +1,10 @@
 //! From the bucket into the log, without a seam.
 
 use walden::{LogReader, Retention};
-use walden_archive::{ArchiveReader, ErrorKind, Source, Until};
+use walden_archive::{ArchiveReader, Archiver, ErrorKind, Source, Until};
 
 use crate::faulty::{Fault, Op};
-use crate::support::{Place, entry, fill, open, settle};
+use crate::support::{Place, entry, fill, open, options, settle};
 
 /// Bytes of objects kept in memory.
 const CACHE: u64 = 3_000;
@@ -105,6 +105,39 @@ fn a_log_of_another_history_is_not_gone_on_into() {
     fill(&stranger, 50);
     let mut reader = place.archive.reader(Some(stranger.into()), CACHE).unwrap();
     assert_eq!(reader.read_next().unwrap_err().kind(), ErrorKind::Diverged);
+}
+
+/// What was read is cut, and the archive follows: what comes next is of another history, and there is a seam.
+#[test]
+fn a_cut_behind_the_reader_is_told() {
+    for (log, cache) in [(false, 0), (false, CACHE), (true, CACHE)] {
+        let (place, wal) = Place::with_entries(100);
+        place.ship(&wal);
+        let source = log.then(|| Source::from(wal.clone()));
+        let mut reader = place.archive.reader(source, cache).unwrap();
+        assert!(all(&mut reader).into_iter().eq(1..100));
+        wal.truncate_back(49).unwrap();
+        (50..130).for_each(|seq| _ = wal.append(format!("another {seq}")).unwrap());
+        wal.sync().unwrap();
+        let cuts = options().follow_cuts(true);
+        let mut archiver = Archiver::new(&place.archive, wal.clone(), cuts).unwrap();
+        archiver.ship(&mut |_| {}).unwrap();
+        for _ in 0..2 {
+            let parted = reader.read_next().unwrap_err();
+            assert_eq!((parted.kind(), parted.seq()), (ErrorKind::Diverged, Some(50)), "{parted}");
+        }
+        reader.seek(48).unwrap();
+        for seq in 48..130 {
+            let other = format!("another {seq}");
+            let wanted = if seq < 50 { entry(seq) } else { other };
+            assert_eq!(reader.read_next().unwrap().unwrap().payload, wanted.as_bytes(), "{log}");
+        }
+        // What is cut behind the position is none of its affair.
+        wal.truncate_back(140.min(wal.next_seq() - 1)).unwrap();
+        fill(&wal, 150);
+        archiver.ship(&mut |_| {}).unwrap();
+        assert!(all(&mut reader).into_iter().eq(130..150));
+    }
 }
 
 #[test]
