@@ -1,6 +1,6 @@
 //! Whether all that the manifest names is in the bucket, and is what was shipped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use walden::Frames;
 
@@ -63,13 +63,36 @@ impl Archive {
     pub fn verify(&self, depth: Depth, progress: &mut dyn FnMut(Reading)) -> Result<Verified> {
         loop {
             let mut contents = Contents::load(&self.store)?;
-            let verified = look(self, &mut contents, depth, progress)?;
-            // Beside an archiver, what is missing may have been put together with its neighbours.
+            let mut verified = look(self, &mut contents, depth, progress)?;
             if !verified.is_damaged() || !contents.refresh()? {
+                return Ok(verified);
+            }
+            // Beside an archiver, what is missing may have been put together with its neighbours. What is named still
+            // is damage, however often there is a newer generation.
+            let named = names(&mut contents)?;
+            let still = |damage: &Error| damage.object_name().is_none_or(|it| named.contains(it));
+            verified.damages.retain(still);
+            if verified.is_damaged() {
                 return Ok(verified);
             }
         }
     }
+}
+
+/// All objects that the newest generation names, as far as its pages can be read.
+fn names(contents: &mut Contents) -> Result<BTreeSet<String>> {
+    let manifest = contents.manifest().clone();
+    let mut names: BTreeSet<String> =
+        manifest.pages.iter().chain(&manifest.chunks).map(|part| part.name.clone()).collect();
+    for page in &manifest.pages {
+        match contents.chunks_of(page) {
+            Ok(chunks) => names.extend(chunks.into_iter().map(|chunk| chunk.name)),
+            // It is named itself, and damaged.
+            Err(error) if error.kind() == crate::ErrorKind::Corrupt => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
 }
 
 fn look(

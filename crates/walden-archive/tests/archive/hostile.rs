@@ -2,7 +2,7 @@
 
 use walden_archive::{Archive, Archiver, Depth, ErrorKind, StoreOptions, Until};
 
-use crate::support::{PREFIX, Place, config, options};
+use crate::support::{PREFIX, Place, config, fill, options};
 
 /// Each byte of each object turned over, or the object cut there, or gone.
 #[test]
@@ -65,6 +65,27 @@ fn what_is_missing_is_found() {
     // It does not begin anew over what is there.
     let refused = Archiver::new(&place.archive, wal, options()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Corrupt);
+}
+
+/// Each look finds a newer generation, and the same damage.
+#[test]
+fn damage_is_found_beside_an_archiver_that_never_rests() {
+    let (place, wal) = Place::with_entries(100);
+    let mut archiver = place.ship(&wal);
+    let name = place.bucket.names("logs/a/chunks").remove(0);
+    let mut bytes = place.bucket.bytes(&name);
+    bytes[30] ^= 1;
+    place.bucket.set(&name, bytes);
+    let mut told = 0;
+    let mut progress = |_| {
+        told += 1;
+        assert!(told < 500, "it looks again and again");
+        fill(&wal, wal.next_seq() + 1);
+        archiver.ship(&mut |_| {}).unwrap();
+    };
+    let verified = place.archive.verify(Depth::Read, &mut progress).unwrap();
+    assert_eq!(verified.damages.len(), 1);
+    assert!(name.ends_with(verified.damages[0].object_name().unwrap()));
 }
 
 #[test]
