@@ -95,7 +95,8 @@ pub(super) fn browse(
     log.refresh()?;
     let (first, next) = (log.first_seq(), log.next_seq());
     let (Way::From(at) | Way::Before(at)) = way;
-    let mut reader = log.reader_at(at.clamp(first, next))?;
+    // Another one may have looked at the log in between, and found it begun anew further down.
+    let mut reader = log.reader_at(at.clamp(first, next.max(first)))?;
     let mut page = Page { entries: Vec::new(), scanned: 0, bytes: 0, next: None, problem: None };
     let begun = Instant::now();
     let mut lower = Vec::new();

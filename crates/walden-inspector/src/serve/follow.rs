@@ -43,7 +43,8 @@ pub(super) fn follow(
 ) -> Result<Reply> {
     log.refresh()?;
     let (first, next) = (log.first_seq(), log.next_seq());
-    let follower = log.follow(from.unwrap_or(next).clamp(first, next))?;
+    // Another one may have looked at the log in between, and found it begun anew further down.
+    let follower = log.follow(from.unwrap_or(next).clamp(first, next.max(first)))?;
     let (sender, receiver) = channel(WAITING);
     tokio::spawn(run(shared, permit, Follow { log, follower, preview }, sender));
     Ok(stream(receiver))
