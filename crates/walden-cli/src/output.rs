@@ -245,7 +245,7 @@ pub(crate) fn escaped_bytes(bytes: &[u8]) -> String {
 
 fn escape_into(out: &mut String, text: &str) {
     for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match c {
             '\t' => out.push(c),
             _ if c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}') => {
@@ -293,6 +293,13 @@ mod tests {
         assert!(text.contains("\\u{1b}]0;title\\u{7}") && text.contains("\\xff"), "{text}");
         assert!(text.contains("\\u{9b}") && text.contains("\\u{202e}"), "{text}");
         assert!(text.ends_with("\tok é\n"), "{text}");
+    }
+
+    /// All that Unicode has to set or turn a direction.
+    #[test]
+    fn nothing_turns_a_line_around() {
+        let turning = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        assert!(escaped(turning).is_ascii(), "{}", escaped(turning));
     }
 
     #[test]
