@@ -66,9 +66,17 @@ impl<R: Read> Records<R> {
         Self { input, framing, max, offset: 0, done: false }
     }
 
-    /// Whether the next record may have to be waited for.
+    /// Whether the next record may have to be waited for: what was read does not have all of it.
     pub(crate) fn is_dry(&self) -> bool {
-        self.input.buffer().is_empty()
+        let buffer = self.input.buffer();
+        match self.framing {
+            Framing::Lines => !buffer.contains(&b'\n'),
+            Framing::Length => match buffer.split_first_chunk::<4>() {
+                Some((header, rest)) => size(rest.len()) < length(*header),
+                None => true,
+            },
+            Framing::Whole => true,
+        }
     }
 
     /// Appends the bytes of the next record to `out`; false at the end.
@@ -113,8 +121,7 @@ impl<R: Read> Records<R> {
         if found < 4 {
             return Err(cut_off(4, found));
         }
-        #[expect(clippy::big_endian_bytes, reason = "the framing is big-endian, as the log is")]
-        let length = u64::from(u32::from_be_bytes(header));
+        let length = length(header);
         if length > self.max {
             return Err(BadInput::TooLarge { offset: self.offset });
         }
@@ -135,6 +142,12 @@ impl<R: Read> Records<R> {
         }
         Ok(true)
     }
+}
+
+/// The length that the header of a frame states.
+#[expect(clippy::big_endian_bytes, reason = "the framing is big-endian, as the log is")]
+fn length(header: [u8; 4]) -> u64 {
+    u64::from(u32::from_be_bytes(header))
 }
 
 /// Reads until `buffer` is full or the input ends.
@@ -219,6 +232,33 @@ mod tests {
         assert!(matches!(bad, Some(BadInput::TooLarge { offset: 0 })), "{bad:?}");
         let (_, bad) = records(b"\x0f\xff\xff\xffab", Framing::Length, MAX_RECORD);
         assert!(matches!(bad, Some(BadInput::CutOff { found: 6, .. })), "{bad:?}");
+    }
+
+    /// How many records can be had without waiting, of an input that gives `input` and then nothing yet.
+    fn at_hand(input: &[u8], framing: Framing) -> usize {
+        let mut records = Records::limited(input, framing, 100);
+        let mut count = 0;
+        loop {
+            let mut record = Vec::new();
+            assert!(records.next_into(&mut record).unwrap(), "{input:?}");
+            count += 1;
+            if records.is_dry() {
+                return count;
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_not_whole_yet_is_not_waited_for() {
+        assert_eq!(at_hand(b"a\n", Framing::Lines), 1);
+        assert_eq!(at_hand(b"a\nb", Framing::Lines), 1);
+        assert_eq!(at_hand(b"a\nb\n", Framing::Lines), 2);
+        assert_eq!(at_hand(b"a\n\n\nb", Framing::Lines), 3);
+        for end in [&b""[..], b"\0", b"\0\0\0", b"\0\0\0\x02", b"\0\0\0\x02h"] {
+            let input = [b"\0\0\0\x01x", end].concat();
+            assert_eq!(at_hand(&input, Framing::Length), 1, "{end:?}");
+        }
+        assert_eq!(at_hand(b"\0\0\0\x01x\0\0\0\0", Framing::Length), 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::thread;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::json;
-use walden::{BatchFormat, Config, ErrorKind, Wal};
+use walden::{BatchFormat, Config, ErrorKind, Ticket, Wal};
 
 use crate::args::exit_codes;
 use crate::context::Context;
@@ -48,7 +48,7 @@ pub(crate) struct Append {
 
     /// Put N records at a time into one batch: after a crash it is there whole or not at all
     ///
-    /// It is appended once it is full or the input ends.
+    /// It is appended once it is full, has grown to 256 MiB (each record counts 24 bytes more), or the input ends.
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
 
@@ -116,7 +116,7 @@ impl Append {
             None => config,
         };
         let format = if self.separate { BatchFormat::Separate } else { BatchFormat::Packed };
-        // A batch is ended before it grows past one record more than `CHUNK_MOST`.
+        // A batch is ended before it grows past one record more than `CHUNK_MOST`; its table is small beside that.
         config
             .segment_prefix(prefix)
             .batch_format(format)
@@ -126,21 +126,32 @@ impl Append {
     /// Appends what the input thread sends, until the input ends.
     fn feed(&self, wal: &Wal, bar: &ProgressBar) -> Result<(), Failure> {
         let batch = self.batch.map_or(1, NonZeroUsize::get);
-        for item in input(self.framing, batch) {
-            match item {
-                Item::Chunk(chunk) => {
-                    self.append(wal, &chunk)?;
-                    bar.inc(u64::try_from(chunk.bytes.len()).unwrap_or(u64::MAX));
-                }
+        let chunks = input(self.framing, batch);
+        let mut bytes = 0;
+        let mut next = chunks.recv().ok();
+        while let Some(item) = next {
+            let chunk = match item {
+                Item::Chunk(chunk) => chunk,
                 Item::End => return Ok(()),
                 Item::Bad(bad) => return Err(explain(bad)),
                 Item::Interrupted => return Err(Failure::interrupted()),
+            };
+            let last = self.append(wal, &chunk)?;
+            bytes += chunk.bytes.len();
+            bar.inc(u64::try_from(chunk.bytes.len()).unwrap_or(u64::MAX));
+            // What is there already shares a sync, up to a size.
+            next = if bytes < CHUNK_BYTES { chunks.try_recv().ok() } else { None };
+            if next.is_none() {
+                self.settle(wal, last)?;
+                bytes = 0;
+                next = chunks.recv().ok();
             }
         }
         Err(Failure::new(ErrorKind::Io, "the thread that reads the input died"))
     }
 
-    fn append(&self, wal: &Wal, chunk: &Chunk) -> Result<(), Failure> {
+    /// Appends a chunk; the ticket of its last record.
+    fn append(&self, wal: &Wal, chunk: &Chunk) -> Result<Option<Ticket>, Failure> {
         let mut last = None;
         let records = chunk.records();
         match self.batch {
@@ -155,7 +166,11 @@ impl Append {
                 }
             }
         }
-        // Once for the whole chunk, while the input thread gathers the next one.
+        Ok(last)
+    }
+
+    /// Waits for what --sync promises, once for all chunks since the last time, while the input thread gathers others.
+    fn settle(&self, wal: &Wal, last: Option<Ticket>) -> Result<(), Failure> {
         match (self.sync, last) {
             (Sync::Always, Some(last)) => last.wait().map(drop)?,
             (Sync::OsCache, _) => wal.flush()?,
@@ -224,6 +239,11 @@ struct Chunk {
 }
 
 impl Chunk {
+    /// However small its records are: memory must not grow with the input.
+    fn is_full(&self) -> bool {
+        self.bytes.len() + self.ends.len() * RECORD_COST >= CHUNK_MOST
+    }
+
     fn records(&self) -> Vec<&[u8]> {
         let mut begin = 0;
         let mut records = Vec::with_capacity(self.ends.len());
@@ -249,11 +269,16 @@ const CHUNK_BYTES: usize = 1 << 20;
 const CHUNK_RECORDS: usize = 4096;
 /// A chunk ends here even if its last batch is not full.
 const CHUNK_MOST: usize = 256 << 20;
+/// What a record takes besides its bytes: where it ends, and a slice of it.
+const RECORD_COST: usize = 24;
+
+/// Chunks that wait while others are synced. One of a pipe is small: the pipe holds no more.
+const CHUNKS_WAITING: usize = 4;
 
 /// Reads the input on a thread of its own, so that a sync and the reading of what comes next overlap, and
 /// Ctrl-C is noticed while the input is silent.
 fn input(framing: Framing, batch: usize) -> Receiver<Item> {
-    let (sender, receiver) = mpsc::sync_channel(2);
+    let (sender, receiver) = mpsc::sync_channel(CHUNKS_WAITING);
     let interrupt = sender.clone();
     signal::on_interrupt(move || {
         // Nobody listens any more: then it is over already.
@@ -302,8 +327,23 @@ fn gather(
         chunk.ends.push(chunk.bytes.len());
         let worth = chunk.ends.len() >= CHUNK_RECORDS || chunk.bytes.len() >= CHUNK_BYTES;
         let whole = chunk.ends.len().is_multiple_of(batch);
-        if (whole && (worth || records.is_dry())) || chunk.bytes.len() >= CHUNK_MOST {
+        if (whole && (worth || records.is_dry())) || chunk.is_full() {
             return Ok(true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_full_of_bytes_or_of_records() {
+        let records = |count| Chunk { bytes: Vec::new(), ends: vec![0; count] };
+        assert!(!records(CHUNK_MOST / RECORD_COST - 1).is_full());
+        assert!(records(CHUNK_MOST / RECORD_COST + 1).is_full());
+        let bytes = |count| Chunk { bytes: vec![0; count], ends: vec![count] };
+        assert!(!bytes(CHUNK_MOST - 2 * RECORD_COST).is_full());
+        assert!(bytes(CHUNK_MOST).is_full());
     }
 }

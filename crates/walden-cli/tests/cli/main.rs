@@ -13,6 +13,7 @@ mod compress;
 mod serving;
 mod shortening;
 mod support;
+mod trouble;
 
 use std::ffi::OsStr;
 use std::fs;
