@@ -53,6 +53,10 @@ impl Cat {
             return Err(Failure::usage(format!("--from {from} lies behind --to {to}")));
         }
         let log = context.reader(&self.dir)?;
+        if let Some(to) = self.to.filter(|to| *to < log.first_seq()) {
+            // None of it is there any more: that is not nothing to print.
+            log.reader_at(to)?;
+        }
         let format = Format::choose(self.format, Format::Lines, &context.out);
         if self.reverse {
             self.backward(context, &log, format)?;

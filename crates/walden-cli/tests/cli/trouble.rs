@@ -26,3 +26,16 @@ fn a_line_that_is_not_whole_yet_holds_nothing_back() {
         assert_eq!(place.run(["cat", "log"]).ended(0).out, "one\ntwo\nthree\n");
     }
 }
+
+#[test]
+fn an_end_before_the_first_entry_is_an_error() {
+    let place = Place::with("a\nb\nc\n");
+    place.run(["truncate", "log", "--front", "3", "--yes"]).ended(0);
+    for args in [&["cat", "log", "--to", "2", "--json"][..], &["cat", "log", "--to", "0", "--json"]]
+    {
+        assert_eq!(place.run(args).ended(1).error()["kind"], "Removed");
+        let args = args.iter().chain(&["--reverse"]);
+        assert_eq!(place.run(args).ended(1).error()["kind"], "Removed");
+    }
+    assert_eq!(place.run(["cat", "log", "--to", "3"]).ended(0).out, "c\n");
+}
