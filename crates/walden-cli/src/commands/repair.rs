@@ -194,14 +194,16 @@ fn done_json(done: &Repaired) -> serde_json::Value {
 
 fn done_text(context: &Context, done: &Repaired) -> String {
     let mut lines: Vec<String> = done.steps.iter().map(|step| escaped(step)).collect();
-    if lines.is_empty() {
+    let nothing = lines.is_empty();
+    if nothing && done.still_damaged {
         lines.push("there was nothing safe to do".to_owned());
     }
     let paint = context.out.on_stdout;
     lines.push(if done.still_damaged {
         format!("{}; next: {}", paint.bad("still damaged"), done.next_command)
     } else {
-        format!("{}; next: {}", paint.good("repaired"), done.next_command)
+        let state = if nothing { "nothing to repair" } else { "repaired" };
+        format!("{}; next: {}", paint.good(state), done.next_command)
     });
     lines.join("\n")
 }

@@ -1,9 +1,10 @@
 //! What stands in the way: it is said at the right place, and nothing is left behind.
 
+use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::support::{Place, Ran};
+use super::support::{Place, Ran, damage};
 
 #[test]
 fn a_line_that_is_not_whole_yet_holds_nothing_back() {
@@ -38,4 +39,54 @@ fn an_end_before_the_first_entry_is_an_error() {
         assert_eq!(place.run(args).ended(1).error()["kind"], "Removed");
     }
     assert_eq!(place.run(["cat", "log", "--to", "3"]).ended(0).out, "c\n");
+}
+
+#[test]
+fn a_folder_without_a_log_is_named_and_left_empty() {
+    let place = Place::with("a\n");
+    fs::create_dir(place.path().join("empty")).unwrap();
+    for args in [
+        &["adopt", "empty", "--json"][..],
+        &["repair", "empty", "--yes", "--json"],
+        &["repair", "empty", "--from", "log", "--yes", "--json"],
+        &["compress", "empty", "--json"],
+        &["dictionary", "train", "empty", "--json"],
+        &["dictionary", "prune", "empty", "--json"],
+        &["copy", "empty", "out", "--json"],
+        &["salvage", "empty", "out", "--json"],
+    ] {
+        let error = place.run(args).ended(1).error();
+        assert_eq!((&error["kind"], &error["path"]), (&"NotFound".into(), &"empty".into()));
+        assert_eq!(fs::read_dir(place.path().join("empty")).unwrap().count(), 0, "{args:?}");
+        assert!(!place.path().join("out").exists(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_copy_that_cannot_be_made_says_what_can_be_done() {
+    let place = Place::with("a\nb\nc\n");
+    fs::create_dir(place.path().join("full")).unwrap();
+    fs::write(place.path().join("full/file"), "").unwrap();
+    for command in ["copy", "salvage"] {
+        let error = place.run([command, "log", "full", "--json"]).ended(1).error();
+        assert!(error["advice"].as_str().unwrap().contains("name another one"), "{error}");
+    }
+    damage(&place.path().join("log"), 30);
+    let error = place.run(["copy", "log", "out", "--json"]).ended(3).error();
+    assert!(error["advice"].as_str().unwrap().contains("cp -a"), "{error}");
+}
+
+#[test]
+fn what_was_cut_in_front_gives_a_salvaged_log_no_name() {
+    let place = Place::with("a\nb\nc\n");
+    place.run(["truncate", "log", "--front", "3", "--yes"]).ended(0);
+    place.run(["salvage", "log", "saved"]).ended(0);
+    assert_eq!(place.run(["cat", "saved/run-3"]).ended(0).out, "c\n");
+}
+
+#[test]
+fn repairing_what_is_sound_claims_no_repair() {
+    let place = Place::with("a\n");
+    let text = place.run(["repair", "log", "--yes"]).ended(0).out;
+    assert_eq!(text, "nothing to repair; next: walden verify log\n");
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::survey::{Kind, Known, read_known, survey_known};
+use super::survey::{Kind, Known, expect_log, read_known, survey_known};
 use super::verify::finding;
 use super::{Progress, Target};
 use crate::cursors::Cursors;
@@ -34,6 +34,8 @@ pub struct Adopted {
 /// # Errors
 /// `Locked` beside a writer; `Corrupt` where something else is wrong (nothing was changed); `NotFound`, `Io`.
 pub fn adopt(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Adopted> {
+    // Before the lock, whose file would be made.
+    expect_log(target)?;
     let mut lock = WriterLock::take(&*target.storage, &target.names)?;
     let (known, note) = read_known(target)?;
     if let Known::Stranger(error) | Known::Unsound(error) = &known {

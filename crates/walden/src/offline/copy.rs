@@ -13,7 +13,7 @@ use super::cursors;
 use super::dictionary::put_dictionaries;
 use super::output::{Sink, Written, empty_folder, finish_log, put_file};
 use super::rebuild::sync_dir;
-use super::survey::{Known, Survey, read_known, survey_known};
+use super::survey::{Known, Survey, expect_log, read_known, survey_known};
 use super::{Progress, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Manifest;
@@ -52,6 +52,7 @@ pub fn copy(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Copied> {
     let made = target.at(out.as_ref());
+    expect_log(target)?;
     empty_folder(target, out.as_ref())?;
     for retries in 0..RETRIES {
         let (before, note) = read_known(target)?;
@@ -80,7 +81,10 @@ pub fn copy(
                 .path(&target.dir().join(spot.path.file_name().unwrap_or_default()))
                 .offset_at(spot.offset)
                 .seq_at(spot.expected)
-                .advice(format!("run: {}", target.command("verify")));
+                .advice(format!(
+                    "to keep it as it is, copy the folder (`cp -a`) while nothing writes; then run: {}",
+                    target.command("verify")
+                ));
             clear(&made)?;
             return Err(error);
         }

@@ -25,7 +25,9 @@ pub(super) fn empty_folder(target: &Target, dir: &Path) -> Result<()> {
     let entries =
         target.storage.list(dir).map_err(|error| Error::io("list the folder", dir, error))?;
     if !entries.is_empty() {
-        return Err(Error::invalid("the folder is not empty: nothing is written over").path(dir));
+        return Err(Error::invalid("the folder is not empty: nothing is written over")
+            .path(dir)
+            .advice("name another one, or remove it if it is what a run that was ended left"));
     }
     Ok(())
 }

@@ -23,7 +23,9 @@ use std::path::PathBuf;
 use super::doubled::doubled;
 use super::plan::{manifest_problem, plan_of};
 use super::rebuild::{rebuild, sync_dir};
-use super::survey::{IndexState, Kind, Known, Piece, Spot, Survey, read_known, survey_known};
+use super::survey::{
+    IndexState, Kind, Known, Piece, Spot, Survey, expect_log, read_known, survey_known,
+};
 use super::{Progress, Target};
 use crate::config::{Config, Settings};
 use crate::cursors::Cursors;
@@ -78,6 +80,8 @@ pub fn repair_apply(
     choice: Choice,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Repaired> {
+    // Before the lock, whose file would be made.
+    expect_log(target)?;
     let mut lock = WriterLock::take(&*target.storage, &target.names)?;
     let mut done = Repaired {
         steps: Vec::new(),

@@ -79,7 +79,7 @@ pub fn salvage(
                 if let Some(done) = log.take() {
                     runs.push(done.finish(target, &survey)?);
                 }
-                log = Some(Log::begin(target, out, run)?);
+                log = Some(Log::begin(target, out, run, survey.first_seq)?);
             }
             if let Some(log) = &mut log {
                 log.add(piece, run)?;
@@ -101,13 +101,15 @@ struct Log {
 }
 
 impl Log {
-    fn begin(target: &Target, out: &Path, run: &Run) -> Result<Self> {
-        let mut dir = out.join(format!("run-{}", run.first_seq));
+    fn begin(target: &Target, out: &Path, run: &Run, first: u64) -> Result<Self> {
+        // What was cut in front is not among its entries.
+        let first = run.first_seq.max(first.min(run.next_seq));
+        let mut dir = out.join(format!("run-{first}"));
         // Overlapping segments can begin alike.
         let mut again = 1;
         while target.storage.list(&dir).is_ok() {
             again += 1;
-            dir = out.join(format!("run-{}-{again}", run.first_seq));
+            dir = out.join(format!("run-{first}-{again}"));
         }
         empty_folder(target, &dir)?;
         Ok(Self { target: target.at(&dir), segments: Vec::new(), first_seq: run.first_seq })

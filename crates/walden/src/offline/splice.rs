@@ -15,7 +15,7 @@ use super::output::{Sink, put_run};
 use super::plan::plan_of;
 use super::rebuild::sync_dir;
 use super::repair::{Repaired, locked_survey, safe_count};
-use super::survey::{Kind, Known, Piece, Survey, survey};
+use super::survey::{Kind, Known, Piece, Survey, expect_log, survey};
 use super::{Progress, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::num;
@@ -62,6 +62,8 @@ pub fn repair_from(
     donor: &dyn Donor,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Repaired> {
+    // Before the lock, whose file would be made.
+    expect_log(target)?;
     let _lock = WriterLock::take(&*target.storage, &target.names)?;
     let survey = locked_survey(target, progress)?;
     match &survey.known {

@@ -180,6 +180,22 @@ pub(super) fn survey(target: &Target, progress: &mut dyn FnMut(Progress)) -> Res
     }
 }
 
+/// Refuses a folder without a log, before anything is made in it or elsewhere.
+///
+/// # Errors
+/// `NotFound` where there is no log, `Io`.
+pub(super) fn expect_log(target: &Target) -> Result<()> {
+    let (known, _) = read_known(target)?;
+    refuse_none(target, &Folder::list(&*target.storage, &target.names)?, &known)
+}
+
+fn refuse_none(target: &Target, folder: &Folder, known: &Known) -> Result<()> {
+    if folder.segments.is_empty() && !folder.manifest && matches!(known, Known::Missing(_)) {
+        return Err(Error::new(ErrorKind::NotFound, "there is no log here").path(target.dir()));
+    }
+    Ok(())
+}
+
 /// Reads the log as one whose manifest is `known`.
 ///
 /// # Errors
@@ -192,9 +208,7 @@ pub(super) fn survey_known(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Survey> {
     let folder = Folder::list(&*target.storage, &target.names)?;
-    if folder.segments.is_empty() && !folder.manifest && matches!(known, Known::Missing(_)) {
-        return Err(Error::new(ErrorKind::NotFound, "there is no log here").path(target.dir()));
-    }
+    refuse_none(target, &folder, &known)?;
     let known = match known {
         Known::Missing(None) => Known::Missing(why_lost(&folder, &note)),
         known => known,
