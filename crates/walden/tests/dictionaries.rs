@@ -233,6 +233,11 @@ fn no_file_that_changed_is_believed() {
     let crc = crc32c::crc32c(&newer[12..]).to_le_bytes();
     newer[8..12].copy_from_slice(&crc);
     refused(&newer, ErrorKind::Unsupported);
+    assert!(damage(&made).is_empty(), "what a newer version wrote is no damage");
+    let verified = offline::verify(&made.target(), &mut |_| {}).unwrap();
+    let told =
+        |f: &offline::Finding| f.message().contains("use a newer walden; 301 records need it");
+    assert!(verified.findings.iter().any(told), "{:?}", verified.findings);
     std::fs::write(path, &sound[..sound.len() - 1]).unwrap();
     only_its_entries(&made, |error| assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}"));
     let damage = damage(&made);

@@ -114,6 +114,7 @@ fn list(context: &Context, dir: &Path) -> Result<Code, Failure> {
     let row = |report: &DictionaryReport| {
         let state = match &report.problem {
             Some(error) if error.kind() == walden::ErrorKind::MissingDictionary => "missing",
+            Some(error) if error.kind() == walden::ErrorKind::Unsupported => "newer version",
             Some(_) => "unsound",
             None if is_newest(report) => "written with",
             None => "",
@@ -129,7 +130,10 @@ fn list(context: &Context, dir: &Path) -> Result<Code, Failure> {
         }
     };
     context.out.result(&json!({ "dictionaries": values }), text)?;
-    let damaged = reports.iter().any(|report| report.problem.is_some() && report.records > 0);
+    let damaged = reports.iter().any(|report| {
+        let wrong = |error: &walden::Error| error.kind() != walden::ErrorKind::Unsupported;
+        report.problem.as_ref().is_some_and(wrong) && report.records > 0
+    });
     Ok(if damaged { Code::Damage } else { Code::Fine })
 }
 

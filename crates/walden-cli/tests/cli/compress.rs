@@ -80,6 +80,9 @@ fn a_dictionary_that_is_gone_is_told() {
         verified.out.contains("records need it") || verified.err.contains("records need it"),
         "{verified:?}"
     );
+    assert!(verified.out.contains("put the file back"), "{verified:?}");
+    assert!(verified.out.contains("; next: walden dictionary list log"), "{verified:?}");
+    assert!(place.run(["inspect", "log"]).ended(3).out.contains("records need it"));
     assert!(place.run(["dictionary", "list", "log"]).ended(3).out.contains("missing"));
     let refused = place.run(["compress", "log", "--codec", "none", "--json"]).ended(1).error();
     assert_eq!(refused["kind"], "MissingDictionary");

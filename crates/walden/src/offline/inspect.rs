@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::Target;
 use super::cursors::{CursorReport, cursors};
 use super::survey::{IndexState, Known, Piece, Survey, process_lives, read_known, survey, zone};
-use super::verify::{Finding, finding, problem};
+use super::verify::{Finding, dictionary_findings, finding, problem};
 use crate::error::Result;
 use crate::manifest::{Found, Mark, Place};
 use crate::recover::LockNote;
@@ -214,9 +214,10 @@ pub fn outline(target: &Target) -> Result<Outline> {
 /// Looks at all parts of a log. Works on a damaged one, and beside a writer.
 ///
 /// # Errors
-/// `NotFound` where there is no log; `Io` where nothing at all can be read.
+/// `NotFound` where there is no log; `Unsupported` where a newer version wrote it; `Io` where nothing at all can be read.
 pub fn inspect(target: &Target) -> Result<Inspection> {
     let (known, note) = read_known(target)?;
+    known.refuse_newer()?;
     let lock = lock_info(target, &note);
     let survey = match survey(target, &mut |_| {}) {
         Ok(survey) => Ok(survey),
@@ -227,7 +228,11 @@ pub fn inspect(target: &Target) -> Result<Inspection> {
     let manifest = manifest_part(known);
     let findings = survey.as_ref().map_or_else(
         |_| Vec::new(),
-        |survey| survey.spots.iter().map(|spot| finding(target, spot)).collect(),
+        |survey| {
+            let mut findings = survey.spots.iter().map(|spot| finding(target, spot)).collect();
+            dictionary_findings(target, survey, &mut findings);
+            findings
+        },
     );
     Ok(Inspection {
         manifest,

@@ -78,9 +78,10 @@ impl Plan {
 /// Says what is wrong and what can be done about it.
 ///
 /// # Errors
-/// `NotFound` where there is no log; `Io`.
+/// `NotFound` where there is no log; `Unsupported` where a newer version wrote it; `Io`.
 pub fn repair_plan(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Plan> {
     let survey = survey(target, progress)?;
+    survey.known.refuse_newer()?;
     Ok(plan_of(target, &survey))
 }
 

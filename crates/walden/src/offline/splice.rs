@@ -40,13 +40,14 @@ pub struct Splice {
 /// Says what could be put back from `donor`, reading and proving it. Changes nothing.
 ///
 /// # Errors
-/// `NotFound` where there is no log; `Io`.
+/// `NotFound` where there is no log; `Unsupported` where a newer version wrote it; `Io`.
 pub fn repair_from_plan(
     target: &Target,
     donor: &dyn Donor,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Splice>> {
     let survey = survey(target, progress)?;
+    survey.known.refuse_newer()?;
     let jobs = jobs(target, &survey);
     Ok(jobs.iter().map(|job| job.tried(&survey, donor)).collect())
 }

@@ -7,7 +7,7 @@ use super::dictionary::reports;
 use super::inspect::{SegmentReport, segment_report};
 use super::survey::{IndexState, Kind, Known, Spot, Survey, survey};
 use super::{Progress, Target};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// How bad a finding is, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,9 +110,11 @@ impl Verification {
 /// Reads every byte of the log. Changes nothing; works beside a writer.
 ///
 /// # Errors
-/// `NotFound` where there is no log; `Io`. Damage is a finding, not an error.
+/// `NotFound` where there is no log; `Unsupported` where a newer version wrote it; `Io`. Damage is a finding, not an
+/// error.
 pub fn verify(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Verification> {
     let survey = survey(target, progress)?;
+    survey.known.refuse_newer()?;
     let mut findings = Vec::new();
     manifest_findings(target, &survey, &mut findings);
     findings.extend(survey.spots.iter().map(|spot| finding(target, spot)));
@@ -237,14 +239,24 @@ fn cursor_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>
 }
 
 /// Dictionaries that are not sound, or not there: what a record holds cannot be told without its own.
-fn dictionary_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>) {
+pub(super) fn dictionary_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>) {
     for report in reports(target, survey) {
         let Some(error) = report.problem else { continue };
+        let newer = error.kind() == ErrorKind::Unsupported;
         let (severity, what, seq) = match report.records {
+            // As a record whose codec is not compiled in: it is there, and cannot be read by this program.
+            records if newer => {
+                let advice = error.what_to_do().unwrap_or_default();
+                let what = format!("{}: {advice}; {records} records need it", problem(&error));
+                (Severity::Note, what, report.first_seq)
+            }
             0 => (Severity::Note, format!("{}; no record needs it", problem(&error)), None),
             records => {
                 let needs = if records == 1 { "record needs" } else { "records need" };
-                let what = format!("{}; {records} {needs} it", problem(&error));
+                let what = format!(
+                    "{}; {records} {needs} it: put the file back from a backup or any copy of this log",
+                    problem(&error)
+                );
                 (Severity::Damage, what, report.first_seq)
             }
         };
@@ -258,7 +270,7 @@ fn dictionary_findings(target: &Target, survey: &Survey, findings: &mut Vec<Find
             expected_seq: seq,
             behind_in_file: 0,
             behind_in_log: 0,
-            next_command: String::new(),
+            next_command: target.command("dictionary list"),
         });
     }
 }

@@ -1,10 +1,13 @@
 //! Generations that were only in the cache, torn copies, manifests of another time.
 
+use std::sync::Arc;
+
+use walden::offline::{Target, inspect, repair_plan, verify};
 use walden::{ErrorKind, SyncStrategy};
 use walden_sim::{Action, EIO, Fault, OpKind, SectorTear};
 
 use crate::support::{
-    BLOCK, Lab, ManifestBytes, assert_goes_on, assert_prefix, entries, every_stop, payloads,
+    BLOCK, DIR, Lab, ManifestBytes, assert_goes_on, assert_prefix, entries, every_stop, payloads,
 };
 
 /// Three entries, a segment each, all sealed but the last.
@@ -172,6 +175,28 @@ fn a_newer_version_is_refused_with_nothing_changed() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("version 2"), "{error}");
     assert_eq!(lab.disk.mutations(), before);
+}
+
+/// As `docs/format.md` has it: an older Walden says "written by a newer version" and never "damaged".
+#[test]
+fn a_newer_version_is_no_damage_for_the_tools() {
+    let lab = three();
+    let mut bytes = ManifestBytes::of(&lab);
+    let winner = bytes.winner();
+    bytes.make_newer(winner);
+    bytes.make_newer(winner + 2);
+    bytes.put(&lab);
+    let target =
+        Target::new(DIR, "segment", Arc::new(lab.disk.clone()), Arc::new(lab.clock.clone()));
+    let refused = [
+        verify(&target, &mut |_| {}).map(drop),
+        inspect(&target).map(drop),
+        repair_plan(&target, &mut |_| {}).map(drop),
+    ];
+    for error in refused.map(Result::unwrap_err) {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.what_to_do().unwrap().contains("newer walden"), "{error}");
+    }
 }
 
 /// Section 5: "a log id without a manifest is damage"; "No manifest beside `.idx` files or flagged records: damage".

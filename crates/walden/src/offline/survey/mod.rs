@@ -216,6 +216,19 @@ pub(super) fn survey_known(
     Walk::new(target, folder, known, note, writer).run(progress)
 }
 
+impl Known {
+    /// Refuses a log of a newer version: what this one makes of it would be called damage, and is none.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    pub(super) fn refuse_newer(&self) -> Result<()> {
+        match self {
+            Self::Stranger(error) if error.kind() == ErrorKind::Unsupported => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn why_lost(folder: &Folder, note: &LockNote) -> Option<String> {
     if note.log_id.is_some() {
         return Some("the lock file names the log's id".into());
