@@ -254,11 +254,16 @@ impl Error {
 /// A path as one word of a shell command that the reader may copy.
 pub(crate) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
+    let text = if text.starts_with('-') { format!("./{text}") } else { text };
+    shell_quoted(text)
+}
+
+/// `text` as one word of a shell, which it may not begin.
+pub(crate) fn shell_quoted(text: String) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+    if !text.is_empty() && text.chars().all(plain) {
         return text;
     }
-    let text = if text.starts_with('-') { format!("./{text}") } else { text };
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::Write;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::support::{Place, Ran, damage};
+use super::support::{PROGRAM, Place, Ran, damage};
 
 #[test]
 fn a_line_that_is_not_whole_yet_holds_nothing_back() {
@@ -28,6 +29,7 @@ fn a_line_that_is_not_whole_yet_holds_nothing_back() {
     }
 }
 
+/// As where `--from` lies before the first entry: what was cut off is not an empty log.
 #[test]
 fn an_end_before_the_first_entry_is_an_error() {
     let place = Place::with("a\nb\nc\n");
@@ -89,4 +91,27 @@ fn repairing_what_is_sound_claims_no_repair() {
     let place = Place::with("a\n");
     let text = place.run(["repair", "log", "--yes"]).ended(0).out;
     assert_eq!(text, "nothing to repair; next: walden verify log\n");
+}
+
+/// The names of files are input: a command to be copied from a message is one command.
+#[test]
+fn a_prefix_is_one_word_in_the_commands_that_are_shown() {
+    let place = Place::new();
+    for prefix in ["a; touch owned", "-x", "it's"] {
+        let log = prefix.replace(' ', "_");
+        let prefix = format!("--prefix={prefix}");
+        place.feed(["append", &format!("./{log}"), &prefix], "one\ntwo\n").ended(0);
+        let file = place.path().join(&log).join(format!("{}-0000.wal", &prefix[9..]));
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[22] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let verified = place.run(["verify", &format!("./{log}"), "--json"]).ended(3).json();
+        let next = verified["findings"][0]["next_command"].as_str().unwrap();
+        let next = next.strip_prefix("walden ").unwrap();
+        let script = format!("'{PROGRAM}' {next}");
+        let ran = Command::new("sh").args(["-c", &script]).current_dir(place.path()).output();
+        let ran = Ran::from(ran.unwrap()).ended(3);
+        assert!(ran.out.contains("nothing was changed"), "{ran:?}");
+        assert!(!place.path().join("owned").exists());
+    }
 }

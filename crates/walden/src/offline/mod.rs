@@ -111,7 +111,10 @@ impl Target {
         let dir = crate::error::shell_word(self.dir());
         match self.names.prefix() {
             "segment" => format!("walden {name} {dir}"),
-            prefix => format!("walden {name} {dir} --prefix {prefix}"),
+            prefix => {
+                let prefix = crate::error::shell_quoted(prefix.to_owned());
+                format!("walden {name} {dir} --prefix={prefix}")
+            }
         }
     }
 }
