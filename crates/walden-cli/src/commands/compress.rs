@@ -35,8 +35,8 @@ pub(crate) struct Compress {
     #[arg(long, value_enum, default_value_t = Codec::Zstd)]
     codec: Codec,
 
-    /// How much work Zstandard puts into it: from 1, fast, to 22, small
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    /// How much work Zstandard puts into it: from 1, fast, to 22, small; negative ones are faster still
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-131_072..=22))]
     level: Option<i32>,
 
     /// With the log's newest dictionary: `walden dictionary train` makes one
@@ -106,7 +106,12 @@ fn text(done: &Recompressed) -> String {
     }
     let complete = size::count(done.segments);
     if done.rewritten == 0 {
-        return format!("all of the {complete} complete segments are stored so: nothing to do");
+        return format!(
+            "nothing to do: each record of the {complete} complete segments is stored so, or would not get smaller; \
+             {} of {} are compressed",
+            size::count(done.compressed),
+            size::count(done.records)
+        );
     }
     format!(
         "wrote {} of {complete} complete segments anew: {} are {} now, a ratio of {:.2}; {} of {} records are compressed",

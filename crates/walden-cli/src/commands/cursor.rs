@@ -76,7 +76,7 @@ struct Place {
     end: bool,
 }
 
-fn parse_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
     walden::Cursor::check_name(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 

@@ -23,6 +23,14 @@ fn a_build_without_archives_says_how_to_get_one() {
 }
 
 #[test]
+fn a_round_without_a_pause_and_a_cursor_without_a_name_are_refused() {
+    let place = Place::with("a\n");
+    place.run(["archive", "log", "bucket", "--hold", "two words"]).ended(2);
+    let ran = place.run(["archive", "log", "bucket", "--every", "0s"]).ended(2);
+    assert!(ran.err.contains("at least 1s"), "{}", ran.err);
+}
+
+#[test]
 fn repair_from_a_copy() {
     let place = Place::with_segments();
     place.run(["copy", "log", "other"]).ended(0);

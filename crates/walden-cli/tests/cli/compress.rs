@@ -100,6 +100,8 @@ fn what_makes_no_sense_is_a_line_and_2() {
         &["compress", "log", "--codec", "none", "--dictionary"],
         &["compress", "log", "--codec", "brotli"],
         &["compress", "log", "--level", "high"],
+        &["compress", "log", "--level", "23"],
+        &["compress", "log", "--level", "-131073"],
         &["compress"],
         &["dictionary", "train", "log", "--size", "1B"],
         &["dictionary", "train", "log", "--size", "2MiB"],
@@ -108,8 +110,7 @@ fn what_makes_no_sense_is_a_line_and_2() {
         assert!(!place.run(args).ended(2).err.is_empty(), "{args:?}");
     }
     for (args, kind) in [
-        (&["compress", "log", "--level", "23", "--json"][..], "InvalidInput"),
-        (&["compress", "log", "--dictionary", "--json"], "InvalidInput"),
+        (&["compress", "log", "--dictionary", "--json"][..], "InvalidInput"),
         (&["compress", "nowhere", "--json"], "NotFound"),
         (&["dictionary", "train", "nowhere", "--json"], "NotFound"),
         (&["dictionary", "prune", "nowhere", "--json"], "NotFound"),

@@ -36,11 +36,11 @@ pub(crate) struct Archive {
     tail: bool,
 
     /// Go on, with so much time between
-    #[arg(long, value_parser = size::parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = pause, value_name = "TIME")]
     every: Option<Duration>,
 
     /// Open the log for writing, and keep retention from removing what is not archived yet, by a cursor of this name
-    #[arg(long, value_name = "CURSOR")]
+    #[arg(long, value_name = "CURSOR", value_parser = crate::commands::cursor::parse_name)]
     hold: Option<String>,
 
     /// Bytes of records in an object
@@ -65,6 +65,13 @@ pub(crate) struct Archive {
 
     #[command(flatten)]
     reached: Reached,
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    match size::parse_duration(text)? {
+        Duration::ZERO => Err("at least 1s lies between".to_owned()),
+        pause => Ok(pause),
+    }
 }
 
 #[cfg(not(feature = "archive"))]
