@@ -41,6 +41,24 @@ impl Latest {
         }
         Err(Error::new(ErrorKind::Store, "the manifest was replaced each time it was looked for"))
     }
+
+    /// As [`load`](Self::load), where records without a manifest are not taken for no archive.
+    ///
+    /// # Errors
+    /// `Corrupt`, too, where there are objects of records and no manifest.
+    pub(crate) async fn load_or_none(store: &Store) -> Result<Option<Self>> {
+        let latest = Self::load(store).await?;
+        if latest.is_some() || !has_chunks(store).await? {
+            return Ok(latest);
+        }
+        // An archiver may have begun in between: its manifest is there before its first object.
+        if let Some(latest) = Self::load(store).await? {
+            return Ok(Some(latest));
+        }
+        Err(Error::corrupt("there are objects of records and no manifest")
+            .object(MANIFESTS)
+            .advice("put it back, if the bucket keeps versions; else use another prefix"))
+    }
 }
 
 /// The newest generation, with what was read of its pages.
@@ -57,7 +75,7 @@ impl Contents {
     /// `NotFound` where there is no archive; as reading.
     pub(crate) fn load(store: &Store) -> Result<Self> {
         let own = store.clone();
-        let latest = store.run(async move { Latest::load(&own).await })?;
+        let latest = store.run(async move { Latest::load_or_none(&own).await })?;
         let Some(latest) = latest else { return Err(none(store)) };
         Ok(Self::of(store, latest))
     }
@@ -208,6 +226,6 @@ pub(crate) async fn fetch(store: &Store, part: &Part) -> Result<Option<Chunk>> {
 }
 
 /// Whether there are objects of records, though no manifest names any.
-pub(crate) async fn has_chunks(store: &Store) -> Result<bool> {
+async fn has_chunks(store: &Store) -> Result<bool> {
     Ok(!store.list(CHUNKS, None).await?.is_empty())
 }

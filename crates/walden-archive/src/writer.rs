@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use crate::contents::{Contents, Latest, has_chunks, read_page};
+use crate::contents::{Contents, Latest, read_page};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{CHUNKS, MANIFESTS, MOST_BYTES, Manifest, PAGES, PER_PAGE, Page, Part};
 use crate::store::{Made, Store};
@@ -57,17 +57,7 @@ impl Writer {
         let id = random()?;
         for _ in 0..RETRIES {
             let own = store.clone();
-            let latest = store.run(async move {
-                let latest = Latest::load(&own).await?;
-                if latest.is_none() && has_chunks(&own).await? {
-                    return Err(Error::corrupt("there are objects of records and no manifest")
-                        .object(MANIFESTS)
-                        .advice(
-                            "put it back, if the bucket keeps versions; else use another prefix",
-                        ));
-                }
-                Ok(latest)
-            })?;
+            let latest = store.run(async move { Latest::load_or_none(&own).await })?;
             let next = match &latest {
                 None => Manifest::begin(first_seq, 0, id),
                 Some(latest) => {

@@ -1,11 +1,12 @@
 //! Two archivers on one prefix: one is fenced, and what they wrote is never mixed.
 
+use std::sync::Arc;
 use std::thread;
 
 use walden_archive::{Archiver, ErrorKind, Until};
 
 use crate::faulty::{Fault, Op};
-use crate::support::{Place, fill, options, same};
+use crate::support::{PREFIX, Place, fill, options, same};
 
 #[test]
 fn the_older_one_is_fenced_for_good() {
@@ -111,4 +112,36 @@ fn a_store_that_overwrites_is_refused() {
     fill(&wal, 80);
     place.ship(&wal);
     same(&wal, &place.restored(Until::End).1);
+}
+
+/// One that begins while another one does may find no manifest and then objects: the manifest was made in between, and
+/// is not lost.
+#[test]
+fn two_that_begin_at_once() {
+    let (place, wal) = Place::with_entries(20);
+    place.ship(&wal);
+    let bucket = &place.bucket;
+    let all = || bucket.names(PREFIX).into_iter().map(|name| (bucket.bytes(&name), name));
+    let made: Vec<_> = all().collect();
+    let begin_again = || {
+        made.iter().for_each(|(_, name)| bucket.remove(name));
+        let (mut other, to) = (Some(made.clone()), Arc::clone(bucket));
+        bucket.fail(move |_, op, name| {
+            if op == Op::List && name.ends_with("chunks") {
+                other.take().into_iter().flatten().for_each(|(bytes, name)| to.set(&name, bytes));
+            }
+            None
+        });
+    };
+    begin_again();
+    assert_eq!(place.archive.info().unwrap().next_seq, 20);
+    begin_again();
+    place.ship(&wal);
+    bucket.heal();
+    same(&wal, &place.restored(Until::End).1);
+    // Without any, it is damage for those who read, as it is for those who ship.
+    bucket.names(&format!("{PREFIX}/manifest")).iter().for_each(|name| bucket.remove(name));
+    assert_eq!(place.archive.info().unwrap_err().kind(), ErrorKind::Corrupt);
+    let refused = Archiver::new(&place.archive, wal.clone(), options()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
 }
