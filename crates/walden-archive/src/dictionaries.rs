@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
 use crate::store::{Made, Store};
 
-const FOLDER: &str = "dictionaries";
+pub(crate) const FOLDER: &str = "dictionaries";
 /// A dictionary of 1 MiB, and its head.
 const MOST_BYTES: u64 = (1 << 20) + 32;
 /// The most that one who reads keeps in memory.

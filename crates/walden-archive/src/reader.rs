@@ -199,6 +199,7 @@ impl ArchiveReader {
             self.joined = true;
         }
         self.goes_on(frames.epochs())?;
+        let entries = Box::new(entries.map(|entry| entry.map_err(Error::from)));
         Ok(Some(Run { next: at, end, entries }))
     }
 

@@ -68,10 +68,10 @@ impl Archive {
                 return Ok(verified);
             }
             // Beside an archiver, what is missing may have been put together with its neighbours. What is named still
-            // is damage, however often there is a newer generation.
+            // is damage, however often there is a newer generation; so is a dictionary that is needed.
             let named = names(&mut contents)?;
-            let still = |damage: &Error| damage.object_name().is_none_or(|it| named.contains(it));
-            verified.damages.retain(still);
+            let still = |name: &str| named.contains(name) || name.starts_with(dictionaries::FOLDER);
+            verified.damages.retain(|damage| damage.object_name().is_none_or(still));
             if verified.is_damaged() {
                 return Ok(verified);
             }
@@ -185,7 +185,7 @@ fn look_at(
     match archive.store.run(async move { fetch(&store, &wanted).await }) {
         Ok(Some(chunk)) => {
             // What was cut off behind the part's end needs nothing any more.
-            let of_part = chunk.frames.within(part.seqs());
+            let of_part = chunk.frames.within(part.first..part.end);
             for id in of_part.iter().flat_map(Frames::dictionaries) {
                 needed.entry(id).or_insert(part.first);
             }
