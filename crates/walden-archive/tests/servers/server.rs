@@ -16,7 +16,7 @@ pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// How long a server may take to begin.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(crate) struct Server {
     /// A shell that kills the server once nobody holds its input any more, however the test ends.
@@ -146,9 +146,10 @@ fn prepare(python: PathBuf, script: &str, arguments: &[&str]) -> String {
     String::from_utf8(ran.stdout).unwrap()
 }
 
-/// Passes, and says why; fails where nothing may be skipped.
+/// Passes, and says why; fails where nothing may be skipped, unless `.ci/run` could not reach who has the servers.
 fn skip(reason: &str) {
-    let strict = std::env::var_os("WALDEN_NO_SKIP").is_some_and(|value| value == "1");
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| value == "1");
+    let strict = is_set("WALDEN_NO_SKIP") && !is_set("WALDEN_UNREACHABLE");
     assert!(!strict, "WALDEN_NO_SKIP=1, and a test would be skipped: {reason}");
     println!("skipped: {reason}");
 }
