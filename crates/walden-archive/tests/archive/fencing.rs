@@ -142,6 +142,6 @@ fn two_that_begin_at_once() {
     // Without any, it is damage for those who read, as it is for those who ship.
     bucket.names(&format!("{PREFIX}/manifest")).iter().for_each(|name| bucket.remove(name));
     assert_eq!(place.archive.info().unwrap_err().kind(), ErrorKind::Corrupt);
-    let refused = Archiver::new(&place.archive, wal.clone(), options()).unwrap_err();
+    let refused = Archiver::new(&place.archive, wal, options()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Corrupt);
 }
