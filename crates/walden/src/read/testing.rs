@@ -146,6 +146,7 @@ impl Fake {
         active.set_end(end + u64::try_from(bytes.len()).unwrap());
         self.mark.raise_appended(seq + count);
         self.mark.raise_written(seq + count);
+        self.mark.tell_written();
     }
 
     /// Cuts everything from `at` on: the segments must begin there.

@@ -186,8 +186,7 @@ fn a_newer_version_is_no_damage_for_the_tools() {
     bytes.make_newer(winner);
     bytes.make_newer(winner + 2);
     bytes.put(&lab);
-    let target =
-        Target::new(DIR, "segment", Arc::new(lab.disk.clone()), Arc::new(lab.clock.clone()));
+    let target = Target::new(DIR, "segment", Arc::new(lab.disk.clone()), Arc::new(lab.clock));
     let refused = [
         verify(&target, &mut |_| {}).map(drop),
         inspect(&target).map(drop),
