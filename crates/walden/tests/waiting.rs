@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
-use walden::{Config, ErrorKind, Maintenance, Retention, Wal};
+use walden::{Config, ErrorKind, Maintenance, Retention, Ticket, Wal};
 use walden_sim::{Action, EIO, Fault, OpKind, SimClock, SimDisk};
 
 /// Fails the test, instead of hanging for ever, if it has not ended in time.
@@ -296,23 +296,27 @@ fn a_callback_that_tells_of_a_seal_cannot_wait_for_it() {
         let wal = Wal::open_with("/log", config, Arc::new(SimDisk::new()), clock).unwrap();
         wal.set_meta("vote", "7").unwrap();
         let (told, outcome) = mpsc::channel();
+        let (later, ticket) = mpsc::channel::<Ticket>();
         let clone = wal.clone();
         wal.submit([1; 60]).unwrap().on_complete(move |_| {
             assert_eq!(clone.meta("vote").unwrap(), b"7");
+            let waited = ticket.recv().unwrap().wait().map(drop);
             let front = clone.truncate_front(2);
             let retained = clone.retain(&Retention::keep_all().max_segments(1)).map(drop);
-            let calls = [front, retained, clone.tick(), clone.truncate_back(1), clone.reset(9)];
+            let (ticked, cut) = (clone.tick(), clone.truncate_back(1));
+            let calls = [front, retained, ticked, cut, clone.reset(9), waited];
             told.send(calls.map(|call| call.map_err(|error| error.kind()))).unwrap();
         });
         // Four segments are open: before a fifth can be begun, the first is sealed.
-        for _ in 0..4 {
-            wal.append([2; 60]).unwrap();
-        }
+        wal.append([2; 60]).unwrap();
+        wal.append([2; 60]).unwrap();
+        later.send(wal.submit([3; 60]).unwrap()).unwrap();
+        wal.append([2; 60]).unwrap();
         let kinds = outcome.recv().unwrap();
         wal.truncate_front(2).unwrap();
         kinds
     });
-    assert_eq!(kinds, [Err(ErrorKind::Busy); 5]);
+    assert_eq!(kinds, [Err(ErrorKind::Busy); 6]);
 }
 
 /// A write fails, and a callback that is told so appends: it gets the cause, and does not wait for the lock that the

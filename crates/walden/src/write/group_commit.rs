@@ -152,13 +152,15 @@ impl Log {
     /// Waits until all before `target` of era `era` is durable, leading if nobody does.
     ///
     /// # Errors
-    /// `Truncated` where it was cut; the cause where the log failed; `OutOfSpace`; `Closed`.
+    /// `Truncated` where it was cut; the cause where the log failed; `OutOfSpace`; `Closed`; `Busy` in a callback.
     pub(crate) fn wait_durable(&self, target: u64, era: u64) -> Result<()> {
         let mut slept = false;
         loop {
             if let Some(reached) = self.watermark.reached(Level::Durable, target, era) {
                 return reached;
             }
+            // Before leading, too: whoever runs the callback may seal, with the lock that a round can want.
+            refuse_in_callback()?;
             if let Some(leader) = self.try_lead() {
                 // Someone may have led between the look and the lead.
                 if self.watermark.reached(Level::Durable, target, era).is_none() {
@@ -167,7 +169,6 @@ impl Log {
                 }
                 continue;
             }
-            refuse_in_callback()?;
             self.leadership.sleep(&self.watermark, target, era);
             slept = true;
         }
