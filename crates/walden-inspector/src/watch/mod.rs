@@ -91,7 +91,19 @@ impl Watch {
     /// # Errors
     /// `NotFound` where there is no log; `InvalidInput` for a prefix that is none.
     pub fn open(dir: impl AsRef<Path>, prefix: &str) -> Result<Self> {
-        let dir = dir.as_ref();
+        Self::begin(dir.as_ref(), prefix, true)
+    }
+
+    /// As [`open`](Self::open), but for the list of segments, which takes longer the more there are: it is empty until
+    /// the first [`look`](Self::look), which makes the first sample, too.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_unlisted(dir: impl AsRef<Path>, prefix: &str) -> Result<Self> {
+        Self::begin(dir.as_ref(), prefix, false)
+    }
+
+    fn begin(dir: &Path, prefix: &str, list: bool) -> Result<Self> {
         let seen = Seen {
             at: SystemTime::now(),
             problem: None,
@@ -112,7 +124,7 @@ impl Watch {
             history: Mutex::default(),
             check: check::State::default(),
         }));
-        let seen = watch.look();
+        let seen = watch.look_once(list);
         match &seen.problem {
             Some(problem)
                 if matches!(problem.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) =>
@@ -173,22 +185,34 @@ impl Watch {
 
     /// Looks at the log now.
     pub fn look(&self) -> Arc<Seen> {
+        self.look_once(true)
+    }
+
+    fn look_once(&self, list: bool) -> Arc<Seen> {
         let mut slow = lock(&self.0.slow);
         let begun = Instant::now();
         let mut seen = Seen { at: SystemTime::now(), problem: None, ..(*self.seen()).clone() };
-        if let Err(error) = self.look_at(&mut slow, &mut seen) {
+        if let Err(error) = self.look_at(&mut slow, &mut seen, list) {
             // The next look opens the log anew: another one may have taken its place.
             *lock(&self.0.log) = None;
             seen.problem = Some(error);
         }
         seen.took = begun.elapsed();
-        lock(&self.0.history).add(&seen, begun);
+        if list {
+            // Without it, all segments would seem to have come with the next look.
+            lock(&self.0.history).add(&seen, begun);
+        }
         let seen = Arc::new(seen);
         *lock(&self.0.seen) = Arc::clone(&seen);
         seen
     }
 
-    fn look_at(&self, slow: &mut Option<(Instant, Duration)>, seen: &mut Seen) -> Result<()> {
+    fn look_at(
+        &self,
+        slow: &mut Option<(Instant, Duration)>,
+        seen: &mut Seen,
+        list: bool,
+    ) -> Result<()> {
         let log = self.log();
         let begun = Instant::now();
         let due = slow.is_none_or(|(last, took)| last.elapsed() >= took * REST);
@@ -200,7 +224,7 @@ impl Watch {
         log.refresh()?;
         (seen.first_seq, seen.next_seq) = (log.first_seq(), log.next_seq());
         seen.durable_seq = log.durable_seq();
-        if due {
+        if due && list {
             seen.segments = log.segments().map(Arc::from);
             *slow = Some((begun, begun.elapsed()));
         }

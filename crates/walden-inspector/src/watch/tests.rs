@@ -36,6 +36,21 @@ fn what_is_seen_grows_with_the_log() {
 }
 
 #[test]
+fn the_segments_can_be_left_for_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = log(dir.path());
+    let watch = Watch::open_unlisted(dir.path(), "segment").unwrap();
+    let seen = watch.seen();
+    assert_eq!((seen.first_seq, seen.next_seq, watch.samples().len()), (1, 2, 0));
+    assert!(seen.outline.is_some() && seen.segments.as_ref().unwrap().is_empty());
+    wal.append("bc").unwrap();
+    let seen = watch.look();
+    assert_eq!((seen.next_seq, seen.segments.as_ref().unwrap().len()), (3, 1));
+    // What was there before the first sample did not come since.
+    assert_eq!(watch.samples().last().unwrap().appended_bytes, 0);
+}
+
+#[test]
 fn no_log_is_an_error_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let none = Watch::open(dir.path(), "segment").unwrap_err();
@@ -44,6 +59,7 @@ fn no_log_is_an_error_at_once() {
     assert_eq!(none.kind(), walden::ErrorKind::NotFound);
     log(dir.path()).close().unwrap();
     assert!(Watch::open(dir.path(), "other").is_err());
+    assert!(Watch::open_unlisted(dir.path(), "other").is_err());
     assert!(Watch::open(dir.path(), "../other").is_err());
     std::fs::write(dir.path().join("file"), "x").unwrap();
     assert!(Watch::open(dir.path().join("file"), "segment").unwrap().seen().problem.is_some());
