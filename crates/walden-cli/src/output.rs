@@ -141,6 +141,12 @@ fn dressed(bar: ProgressBar, template: &str, doing: &'static str) -> ProgressBar
 pub(crate) struct Paint(bool);
 
 impl Paint {
+    /// Whether there are any, for who paints by other means.
+    #[cfg(feature = "top")]
+    pub(crate) const fn colours(self) -> bool {
+        self.0
+    }
+
     fn with(self, style: Style, text: &str) -> String {
         if self.0 { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }

@@ -20,6 +20,7 @@ mod retain;
 mod salvage;
 mod serve;
 mod tail;
+mod top;
 mod truncate;
 mod verify;
 
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Compress(compress::Compress),
     Dictionary(dictionary::Dictionary),
     Serve(serve::Serve),
+    Top(top::Top),
     Adopt(adopt::Adopt),
     Archive(archive::Archive),
     Restore(archive::Restore),
@@ -75,6 +77,7 @@ impl Command {
             Self::Compress(command) => command.run(context),
             Self::Dictionary(command) => command.run(context),
             Self::Serve(command) => command.run(context),
+            Self::Top(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
             Self::Archive(command) => command.run(context),
             Self::Restore(command) => command.run(context),

@@ -14,6 +14,8 @@ mod serving;
 mod shortening;
 mod support;
 mod trouble;
+#[cfg(feature = "top")]
+mod watching;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -434,9 +436,13 @@ fn the_demonstration_keeps_a_folder_that_was_given_and_spares_one_in_use() {
 
 /// A command that is not built in says which feature it needs.
 #[test]
-#[cfg(not(feature = "serve"))]
-fn serving_that_is_not_built_in() {
+#[cfg(not(all(feature = "serve", feature = "top")))]
+fn what_is_not_built_in() {
     let place = Place::with("a\n");
-    let ran = place.run(["serve", "log"]).ended(2);
-    assert!(ran.err.contains("--features serve"), "{ran:?}");
+    for (name, built_in) in [("serve", cfg!(feature = "serve")), ("top", cfg!(feature = "top"))] {
+        if !built_in {
+            let ran = place.run([name, "log"]).ended(2);
+            assert!(ran.err.contains(&format!("--features {name}")), "{ran:?}");
+        }
+    }
 }
