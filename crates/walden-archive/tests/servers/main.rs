@@ -148,6 +148,7 @@ fn over_a_bad_network(server: u16, bucket: &dyn Fn(u16) -> Bucket) {
     let good = bucket(server).archive("bad", StoreOptions::default());
     let dir = tempfile::tempdir().unwrap();
     let wal = Wal::open(dir.path(), config()).unwrap();
+    let options = || options().chunk_bytes(30_000);
     let mut archiver = None;
     let mut failed = Vec::new();
     for round in 0..40 {

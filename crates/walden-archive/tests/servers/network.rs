@@ -104,13 +104,14 @@ impl Connection {
     }
 
     fn fail(self, client: TcpStream) {
-        let after = self.chance / 16 % 150_000;
+        // No connection lives for long: an object or two, or a few answers.
+        let after = self.chance / 16 % 100_000;
         match self.chance % 16 {
             0 => self.answer(client, ERROR),
             1 => self.answer(client, BUSY),
             // It is done, and nobody is told.
             2 => self.pass(client, [u64::MAX; 2], Duration::ZERO, true),
-            3 | 4 => self.pass(client, [u64::MAX; 2], SLOWNESS, false),
+            3 | 4 => self.pass(client, [after, u64::MAX], SLOWNESS, false),
             // Cut on the way there, in an object perhaps; or on the way back, in an answer or before it.
             5..=10 => self.pass(client, [after, u64::MAX], Duration::ZERO, false),
             _ => self.pass(client, [u64::MAX, after / 32], Duration::ZERO, false),

@@ -100,6 +100,38 @@ mod with_it {
     }
 
     #[test]
+    fn a_dictionary_that_is_unsound_is_named_and_put_back() {
+        let place = Place::new();
+        let line = |i: usize| {
+            let order = i.wrapping_mul(2_654_435_761) % 100_000;
+            format!(
+                "{{\"level\":\"info\",\"service\":\"orders\",\"path\":\"/api/v2/orders/{order}\",\"status\":200}}\n"
+            )
+        };
+        let args =
+            ["append", "log", "--segment-size", "16KiB", "--batch", "1", "--sync", "os-cache"];
+        place.feed(args, (0..2000).map(line).collect::<String>()).ended(0);
+        place.run(["dictionary", "train", "log", "--size", "8KiB"]).ended(0);
+        place.run(["compress", "log", "--dictionary"]).ended(0);
+        place.run(["archive", "log", "bucket", "--tail"]).ended(0);
+        let verified = place.run(["archive-verify", "bucket", "--json"]).ended(0).json();
+        assert_eq!(verified["dictionaries"], 1);
+        let mut files = fs::read_dir(place.path().join("bucket/dictionaries")).unwrap();
+        let file = files.next().unwrap().unwrap().path();
+        fs::write(&file, "half").unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let found = place.run(["archive-verify", "bucket"]).ended(3);
+        assert!(found.out.contains(name), "{}", found.out);
+        place.run(["restore", "bucket", "other"]).ended(3);
+        place.feed(["append", "log"], "one more\n").ended(0);
+        place.run(["archive", "log", "bucket", "--tail"]).ended(0);
+        place.run(["archive-verify", "bucket"]).ended(0);
+        place.run(["restore", "bucket", "other"]).ended(0);
+        let both = ["log", "other"].map(|log| place.run(["cat", log]).ended(0).out);
+        assert_eq!(both[0], both[1]);
+    }
+
+    #[test]
     fn a_log_is_repaired_from_its_archive() {
         let place = Place::with_segments();
         let sound = place.run(["cat", "log"]).ended(0).out;
