@@ -13,6 +13,7 @@ import json
 import os
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -89,6 +90,8 @@ class Terminal:
         self.before = termios.tcgetattr(self.slave)
         self.screen = Screen()
         self.until = time.monotonic() + PATIENCE
+        # As below `nohup`.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         # The terminal is this session's own, as a shell's would be.
         own = lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         ends = {"stdin": self.slave, "stdout": self.slave, "stderr": self.slave}

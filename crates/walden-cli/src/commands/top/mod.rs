@@ -70,7 +70,7 @@ mod with_feature {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use signal_hook::consts::SIGTERM;
+    use signal_hook::consts::{SIGHUP, SIGTERM};
     use walden::{Error, ErrorKind};
     use walden_inspector::{Check, Watch};
 
@@ -123,6 +123,9 @@ mod with_feature {
                 signal_hook::flag::register(SIGTERM, Arc::clone(flag))
                     .map_err(|error| Failure::io("be told of signals", &error))?;
             }
+            // The terminal is gone then, and reading from one that is never ends: also where whoever started this ignores it.
+            signal_hook::flag::register_conditional_default(SIGHUP, Arc::new(AtomicBool::new(true)))
+                .map_err(|error| Failure::io("be told of signals", &error))?;
             let looker = Looker::new(watch.clone());
             let pressed = screen::run(watch, looker, palette, self.every, &ended)
                 .map_err(|error| Failure::io("use the terminal", &error))?;
