@@ -248,8 +248,46 @@ fn what_differs_is_not_put_over_or_beside_sound_entries() {
     wal.append_frames(&origin.frames(1, 60 * RECORD).unwrap().unwrap()).unwrap();
     wal.close().unwrap();
     refused(&short, ErrorKind::NotFound);
+    // One with a history of its own that is the same before, has another entry in its place, and nothing behind it:
+    // there is no second neighbour to prove it by.
+    let ends = pair.dir.path().join("ends");
+    let wal = Wal::open(&ends, config()).unwrap();
+    for i in (0..69).chain([250]) {
+        wal.append([i; 100]).unwrap();
+    }
+    wal.close().unwrap();
+    refused(&ends, ErrorKind::Diverged);
     assert!(!pair.repair().unwrap().still_damaged);
     pair.is_whole();
+}
+
+/// What is behind the hole in an open segment is named by its place: it must not move, and what is in doubt stays.
+#[test]
+fn an_open_segment_keeps_its_places() {
+    let pair = Pair::new();
+    let pairs = pair.dir.path().join("pairs");
+    let wal = Wal::open(&pairs, config()).unwrap();
+    for batch in 0..100_u8 {
+        wal.append_batch((0..2).map(|i| [batch * 2 + i; 100])).unwrap();
+    }
+    wal.close().unwrap();
+    // A batch of the other log is all of what is lost, and shorter than the two records were.
+    let doubtful = b"something that was being written";
+    let mut bytes = fs::read(pair.segment(6)).unwrap();
+    for at in [2, 3] {
+        bytes[usize::try_from(at * RECORD + 60).unwrap()] ^= 1;
+    }
+    bytes.extend_from_slice(doubtful);
+    fs::write(pair.segment(6), &bytes).unwrap();
+    let error = repair_from(&pair.target(), &LogReader::open(&pairs).unwrap(), &mut |_| {});
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(fs::read(pair.segment(6)).unwrap(), bytes);
+    drop(pair.repair().unwrap());
+    let after = fs::read(pair.segment(6)).unwrap();
+    assert_eq!(after.len(), bytes.len());
+    assert!(after.ends_with(doubtful));
+    let entries = LogReader::open(pair.log()).unwrap().range(..).unwrap().take(200);
+    assert!(entries.map(Result::unwrap).all(|entry| entry.payload[0] as u64 + 1 == entry.seq));
 }
 
 /// Same neighbours, another entry between: a history that differs is not trusted for that. Where the epochs are known
