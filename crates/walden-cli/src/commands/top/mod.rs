@@ -124,8 +124,11 @@ mod with_feature {
                     .map_err(|error| Failure::io("be told of signals", &error))?;
             }
             // The terminal is gone then, and reading from one that is never ends: also where whoever started this ignores it.
-            signal_hook::flag::register_conditional_default(SIGHUP, Arc::new(AtomicBool::new(true)))
-                .map_err(|error| Failure::io("be told of signals", &error))?;
+            signal_hook::flag::register_conditional_default(
+                SIGHUP,
+                Arc::new(AtomicBool::new(true)),
+            )
+            .map_err(|error| Failure::io("be told of signals", &error))?;
             let looker = Looker::new(watch.clone());
             let pressed = screen::run(watch, looker, palette, self.every, &ended)
                 .map_err(|error| Failure::io("use the terminal", &error))?;
