@@ -1,8 +1,10 @@
 //! The log for openraft: a thread of its own does what waits for the disk.
 
 use std::fmt;
+use std::io;
 use std::ops::{Range, RangeBounds};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -29,6 +31,10 @@ type Job<C> = Box<dyn FnOnce(&mut RaftLog<C>) + Send>;
 
 type Refused<C> = StorageError<<C as RaftTypeConfig>::NodeId>;
 
+/// Ready once what is to be purged is durable elsewhere.
+type Kept = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+type AskKept<C> = Arc<dyn Fn(LogId<<C as RaftTypeConfig>::NodeId>) -> Kept + Send + Sync>;
+
 /// openraft's log storage; [the crate's docs](crate) say what it promises.
 ///
 /// Clones share it. When the last one goes, the log is closed; to learn of an error then, and to know that the folder
@@ -37,6 +43,7 @@ pub struct LogStore<C: RaftTypeConfig> {
     jobs: Sender<Job<C>>,
     flushes: Arc<Flushes>,
     reader: LogReader,
+    kept: Option<AskKept<C>>,
 }
 
 impl<C: RaftTypeConfig> Clone for LogStore<C> {
@@ -45,6 +52,7 @@ impl<C: RaftTypeConfig> Clone for LogStore<C> {
             jobs: self.jobs.clone(),
             flushes: Arc::clone(&self.flushes),
             reader: self.reader.clone(),
+            kept: self.kept.clone(),
         }
     }
 }
@@ -97,7 +105,25 @@ impl<C: RaftTypeConfig> LogStore<C> {
             StorageError::from_io_error(ErrorSubject::Store, ErrorVerb::Read, error)
         })?;
         let reader = is_open.await.map_err(|_| failed(Error::Stopped))?.map_err(failed)?;
-        Ok(Self { jobs, flushes: Arc::default(), reader })
+        Ok(Self { jobs, flushes: Arc::default(), reader, kept: None })
+    }
+
+    /// Purges only what `is_kept` says is durable elsewhere: in the application's snapshot up to that log id, or a later
+    /// one. For this store and its clones to come; give openraft one of those.
+    ///
+    /// openraft 0.9 installs a snapshot that a leader sent and purges the log up to it at the same time. A crash, or a full
+    /// disk, after the purge and before the snapshot is durable leaves a node with neither, which cannot start again.
+    ///
+    /// `is_kept` is asked at each purge, and waited for; its error keeps the entries and stops the node. It must not wait
+    /// for openraft, only for the state machine. See `examples/raft-kv`.
+    #[must_use]
+    pub fn purging_what_is_kept<F, W>(mut self, is_kept: F) -> Self
+    where
+        F: Fn(LogId<C::NodeId>) -> W + Send + Sync + 'static,
+        W: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        self.kept = Some(Arc::new(move |upto| Box::pin(is_kept(upto))));
+        self
     }
 
     /// Writes down what is not, and closes the log: every later call is refused.
@@ -197,6 +223,11 @@ impl<C: RaftTypeConfig> RaftLogStorage<C> for LogStore<C> {
 
     async fn purge(&mut self, upto: LogId<C::NodeId>) -> std::result::Result<(), Refused<C>> {
         let subject = ErrorSubject::Log(upto.clone());
+        if let Some(is_kept) = &self.kept {
+            is_kept(upto.clone()).await.map_err(|error| {
+                StorageError::from_io_error(subject.clone(), ErrorVerb::Delete, error)
+            })?;
+        }
         let purged = self.run(move |log| log.purge(&upto)).await;
         purged.map_err(|error| error.of(subject, ErrorVerb::Delete))
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use common::{Types, entry, log_id};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
-use openraft::{RaftLogId, RaftLogReader, Vote};
+use openraft::{LogId, RaftLogId, RaftLogReader, Vote};
 use walden::{Config, Wal};
 use walden_openraft::{LogStore, RaftLog};
 use walden_sim::{Action, CrashPlan, EIO, Fault, OpKind, SimClock, SimDisk};
@@ -79,6 +79,41 @@ async fn the_mapping_holds_after_a_snapshot_behind_the_end() -> Outcome {
     assert_eq!(state.last_purged_log_id, Some(log_id(4, 99)));
     assert_eq!(state.last_log_id, Some(log_id(5, 100)));
     assert_eq!(store.try_get_log_entries(0..200).await?, [entry(5, 100, "new")]);
+    Ok(())
+}
+
+/// A purge waits for the snapshot that stands in for the entries, and where there is none they stay.
+#[tokio::test]
+async fn what_is_in_no_snapshot_is_not_purged() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let (tell, kept) = tokio::sync::watch::channel(Some(0));
+    let is_kept = move |upto: LogId<u64>| {
+        let mut kept = kept.clone();
+        async move {
+            let seen = kept.wait_for(|seen| seen.is_none_or(|seen| seen >= upto.index)).await;
+            let reached = seen.is_ok_and(|seen| seen.is_some());
+            if reached { Ok(()) } else { Err(std::io::Error::other("there is no snapshot")) }
+        }
+    };
+    let mut store = open(dir.path()).await.purging_what_is_kept(is_kept);
+    store.save_vote(&Vote::new(1, 1)).await?;
+    store.blocking_append((0..6).map(|index| entry(1, index, "e"))).await?;
+    store.purge(log_id(1, 0)).await?;
+    let mut other = store.clone();
+    let purging = tokio::spawn(async move { other.purge(log_id(1, 3)).await });
+    for seen in [1, 2] {
+        tell.send(Some(seen))?;
+        tokio::task::yield_now().await;
+        assert_eq!(indexes(&mut store).await, [1, 2, 3, 4, 5]);
+        assert!(!purging.is_finished());
+    }
+    tell.send(Some(4))?;
+    purging.await??;
+    assert_eq!(indexes(&mut store).await, [4, 5]);
+    tell.send(None)?;
+    let refused = store.purge(log_id(1, 4)).await.unwrap_err();
+    assert!(refused.to_string().contains("there is no snapshot"), "{refused}");
+    assert_eq!(indexes(&mut store).await, [4, 5]);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use openraft::{
     RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError, StoredMembership,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::types::{Change, Types};
 
@@ -67,6 +68,9 @@ impl Content {
     }
 }
 
+/// Up to where the snapshot in the file has it, or why there will be none.
+type Reached = Result<Option<LogId<u64>>, String>;
+
 /// The last snapshot that is in the file.
 type Kept = Option<(SnapshotMeta<u64, BasicNode>, Arc<Vec<u8>>)>;
 
@@ -75,6 +79,7 @@ type Kept = Option<(SnapshotMeta<u64, BasicNode>, Arc<Vec<u8>>)>;
 pub(crate) struct Machine {
     content: Arc<Mutex<Content>>,
     kept: Arc<Mutex<Kept>>,
+    reached: watch::Sender<Reached>,
     dir: PathBuf,
 }
 
@@ -94,10 +99,12 @@ impl Machine {
             Some(bytes) => Content::decode(bytes)?,
             None => Content::default(),
         };
+        let reached = watch::Sender::new(Ok(kept.as_ref().and(content.applied)));
         let kept = kept.map(|bytes| (content.meta(), Arc::new(bytes)));
         Ok(Self {
             content: Arc::new(Mutex::new(content)),
             kept: Arc::new(Mutex::new(kept)),
+            reached,
             dir: dir.to_owned(),
         })
     }
@@ -114,11 +121,29 @@ impl Machine {
             if kept.as_ref().is_some_and(|(before, _)| before.last_log_id > meta.last_log_id) {
                 return Ok(());
             }
-            write(&this.dir, &bytes)?;
+            let written = write(&this.dir, &bytes);
+            let reached = written.as_ref().map(|()| meta.last_log_id).map_err(io::Error::to_string);
+            drop(this.reached.send_replace(reached));
+            written?;
             *kept = Some((meta, Arc::new(bytes)));
             Ok(())
         };
         tokio::task::spawn_blocking(job).await?
+    }
+
+    /// Waits until the snapshot on disk has all up to a log id. openraft purges the log while a snapshot that was sent is
+    /// still being written: without waiting, a node that ends in between has neither.
+    ///
+    /// # Errors
+    /// Why the snapshot could not be written.
+    pub(crate) async fn kept_up_to(self, upto: LogId<u64>) -> io::Result<()> {
+        let mut reached = self.reached.subscribe();
+        let there = |reached: &Reached| reached.as_ref().is_ok_and(|last| *last >= Some(upto));
+        let told = reached.wait_for(|reached| reached.is_err() || there(reached)).await;
+        match &*told.map_err(io::Error::other)? {
+            Ok(_) => Ok(()),
+            Err(why) => Err(io::Error::other(format!("the snapshot is not on disk: {why}"))),
+        }
     }
 
     fn current(&self) -> Option<Snapshot<Types>> {

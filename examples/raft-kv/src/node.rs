@@ -71,6 +71,8 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     } else {
         let log = walden::Config::durable();
         let store: LogStore<Types> = LogStore::open(options.dir.join("log"), log).await?;
+        let snapshots = machine.clone();
+        let store = store.purging_what_is_kept(move |upto| snapshots.clone().kept_up_to(upto));
         (Raft::new(id, config, network, store.clone(), machine).await?, Some(store))
     };
     anstream::println!("node {id} listens on {}", listener.local_addr()?);
