@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use memchr::memmem::Finder;
-use walden::{Error, LogReader, Reader, Result};
+use walden::{Error, ErrorKind, LogReader, Reader, Result};
 
 /// How often the clock is asked: after so many entries.
 const STRIDE: u64 = 256;
+
+/// How often it is tried to begin in a log that is cut again and again.
+const TRIES: u32 = 16;
 
 /// Which way, and from where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,11 +95,8 @@ pub(super) fn browse(
     needle: Option<&Needle>,
     bounds: &Bounds,
 ) -> Result<Page> {
-    log.refresh()?;
-    let (first, next) = (log.first_seq(), log.next_seq());
     let (Way::From(at) | Way::Before(at)) = way;
-    // Another one may have looked at the log in between, and found it begun anew further down.
-    let mut reader = log.reader_at(at.clamp(first, next.max(first)))?;
+    let (mut reader, first, next) = within(log, Some(at), |at| log.reader_at(at))?;
     let mut page = Page { entries: Vec::new(), scanned: 0, bytes: 0, next: None, problem: None };
     let begun = Instant::now();
     let mut lower = Vec::new();
@@ -133,6 +133,32 @@ pub(super) fn browse(
         page.entries.reverse();
     }
     Ok(page)
+}
+
+/// Opens something at `at`, or at the log's end, brought into the log; with the first and the next seq id. Where the log
+/// is cut between the question how far it goes and the opening, it is asked again.
+///
+/// # Errors
+/// What opening gives.
+pub(super) fn within<T>(
+    log: &LogReader,
+    at: Option<u64>,
+    open: impl Fn(u64) -> Result<T>,
+) -> Result<(T, u64, u64)> {
+    let mut tries = 0;
+    loop {
+        log.refresh()?;
+        let (first, next) = (log.first_seq(), log.next_seq());
+        // Another one may have looked at the log in between, and found it begun anew further down.
+        match open(at.unwrap_or(next).clamp(first, next.max(first))) {
+            Err(error) if tries < TRIES && was_cut(&error) => tries += 1,
+            opened => return Ok((opened?, first, next)),
+        }
+    }
+}
+
+fn was_cut(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::BeyondEnd | ErrorKind::Removed)
 }
 
 /// The next entry's length, and the entry if it is one that is wanted.

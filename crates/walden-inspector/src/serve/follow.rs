@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{Instant, sleep, timeout};
 use walden::{Entry, Event, Follower, LogReader, Result};
 
-use super::browse::Glimpse;
+use super::browse::{Glimpse, within};
 use super::reply::{Reply, stream};
 use super::routes::{Shared, reading};
 use super::{facts, limits};
@@ -41,10 +41,7 @@ pub(super) fn follow(
     from: Option<u64>,
     preview: usize,
 ) -> Result<Reply> {
-    log.refresh()?;
-    let (first, next) = (log.first_seq(), log.next_seq());
-    // Another one may have looked at the log in between, and found it begun anew further down.
-    let follower = log.follow(from.unwrap_or(next).clamp(first, next.max(first)))?;
+    let (follower, ..) = within(&log, from, |at| log.follow(at))?;
     let (sender, receiver) = channel(WAITING);
     tokio::spawn(run(shared, permit, Follow { log, follower, preview }, sender));
     Ok(stream(receiver))

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use walden::{Config, LogReader, Wal};
 
-use super::{Bounds, Needle, Page, Way, browse};
+use super::{Bounds, Needle, Page, Way, browse, within};
 
 const WIDE: Bounds = Bounds {
     entries: 1000,
@@ -79,5 +79,27 @@ fn an_empty_log() {
     for way in [Way::From(0), Way::From(u64::MAX), Way::Before(0), Way::Before(u64::MAX)] {
         let page = browse(&log, way, None, &WIDE).unwrap();
         assert_eq!((page.entries.len(), page.next, page.problem.is_none()), (0, None, true));
+    }
+}
+
+/// Between the question where the log ends and the opening there, it is cut.
+#[test]
+fn a_log_that_is_cut_is_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = Wal::open(dir.path(), Config::os_cache()).unwrap();
+    for _ in 0..9 {
+        wal.append("x").unwrap();
+    }
+    let log = LogReader::open(dir.path()).unwrap();
+    let mut cuts = [7, 4].into_iter();
+    let open = std::cell::RefCell::new(|at| {
+        if let Some(last) = cuts.next() {
+            wal.truncate_back(last).unwrap();
+        }
+        log.reader_at(at)
+    });
+    for at in [Some(99), None] {
+        let (reader, first, next) = within(&log, at, |at| (open.borrow_mut())(at)).unwrap();
+        assert_eq!((reader.position(), first, next), (5, 1, 5));
     }
 }
