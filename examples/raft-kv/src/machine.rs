@@ -244,6 +244,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_kept_is_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::open(dir.path()).unwrap();
+        let upto = *set(2, "two").get_log_id();
+        let waiting = tokio::spawn(machine.clone().kept_up_to(upto));
+        machine.apply([set(1, "one")]).await.unwrap();
+        machine.build_snapshot().await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "the snapshot ends before");
+        machine.apply([set(2, "two")]).await.unwrap();
+        machine.build_snapshot().await.unwrap();
+        waiting.await.unwrap().unwrap();
+        Machine::open(dir.path()).unwrap().kept_up_to(upto).await.unwrap();
+        drop(dir);
+        machine.apply([set(3, "three")]).await.unwrap();
+        machine.build_snapshot().await.unwrap_err();
+        let later = *set(3, "three").get_log_id();
+        assert!(machine.kept_up_to(later).await.unwrap_err().to_string().contains("not on disk"));
+    }
+
+    #[tokio::test]
     async fn a_snapshot_is_found_again_and_never_replaced_by_an_earlier_one() {
         let dir = tempfile::tempdir().unwrap();
         let mut machine = Machine::open(dir.path()).unwrap();
