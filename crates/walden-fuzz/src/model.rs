@@ -9,7 +9,7 @@ pub(crate) struct Known {
     pub(crate) batch: u64,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Model {
     pub(crate) first: u64,
     pub(crate) entries: VecDeque<Known>,

@@ -514,21 +514,27 @@ impl Run {
                 let model = all[i].clone();
                 let range = model.first..=model.next();
                 let mut done = model.clone();
+                // The same cut again and again doubles nothing.
+                let mut add = |model: Model| {
+                    if !all.contains(&model) {
+                        all.push(model);
+                    }
+                };
                 match *doubt {
                     Doubt::Front(first) if range.contains(&first) => done.cut_front(first),
                     Doubt::Back(next) if range.contains(&next) => done.cut_back(next),
                     Doubt::Reset(next) => done.reset(next),
                     Doubt::Retained => {
-                        all.extend(range.map(|first| {
+                        for first in range {
                             let mut done = model.clone();
                             done.cut_front(first);
-                            done
-                        }));
+                            add(done);
+                        }
                         continue;
                     }
                     _ => continue,
                 }
-                all.push(done);
+                add(done);
             }
         }
         all

@@ -66,9 +66,9 @@ impl Log {
     /// Appends the records of one epoch.
     fn graft(&self, frames: &Frames, seqs: Range<u64>, epoch: u128) -> Result<()> {
         self.adopt_epoch(epoch)?;
-        self.take_turn(true)?;
+        let _turn = self.take_turn(true)?;
         let appended = self.watermark.appended();
-        let grafted = if appended == seqs.start && *self.epoch.lock() == epoch {
+        if appended == seqs.start && *self.epoch.lock() == epoch {
             frames
                 .records()
                 .filter(|(record, _)| seqs.contains(&record.seq()))
@@ -77,9 +77,7 @@ impl Log {
             // Someone appended or cut in between: what was checked is not so any more.
             Err(Error::new(ErrorKind::Busy, "the log changed while frames were being appended")
                 .advice("send them again; only one source may write to a log that copies another"))
-        };
-        self.end_turn();
-        grafted
+        }
     }
 
     /// Refuses what is not a continuation of what is here.

@@ -403,6 +403,7 @@ impl Opening {
                 last.end,
             )?
             .load()
+            .filter(|index| index.first_seq == last.first_seq)
         });
         let active = Active {
             ordinal: last.from.ordinal,

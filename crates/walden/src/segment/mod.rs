@@ -239,9 +239,10 @@ impl Segment {
         if let Some(index) = &*self.building.lock() {
             return Some(index.clone());
         }
-        let opened = self.opened().ok()?;
-        let end = self.end().ok()?;
-        opened.index(&self.index_path, log_id, self.ordinal, end)?.load()
+        let (opened, end) = (self.opened().ok()?, self.end().ok()?);
+        let index = opened.index(&self.index_path, log_id, self.ordinal, end)?.load()?;
+        // What begins elsewhere is another segment's, whatever its header says.
+        (self.first_seq().ok()? == Some(index.first_seq)).then_some(index)
     }
 
     /// Append time of the segment's last entry as its index has it (microseconds).

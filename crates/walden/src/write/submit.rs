@@ -294,10 +294,9 @@ impl Log {
             self.check_size(num::size(entry.len()) + record::OVERHEAD)?;
         }
         refuse_in_callback()?;
-        self.take_turn(false)?;
+        let turn = self.take_turn(false)?;
         let next = self.appender.lock().next_seq;
         if next.checked_add(num::size(entries.len())).is_none() {
-            self.end_turn();
             return Err(no_seq_ids(next));
         }
         let mut all: Option<Appended> = None;
@@ -322,7 +321,7 @@ impl Log {
                 }
             }
         }
-        self.end_turn();
+        drop(turn);
         match (failed, all) {
             (None, Some(all)) => Ok(all),
             (Some(error), Some(all)) => Err(error.seqs(all.seqs.start, all.seqs.end - 1).advice(
@@ -349,9 +348,9 @@ impl Log {
         self.settle(&Appended { seqs: end..end, era, came: Came::Buffered })
     }
 
-    /// Keeps other appends waiting: until `end_turn`, seq ids follow each other for this caller, in an epoch of
-    /// the log's own unless what is to be appended is another log's (`graft`).
-    pub(crate) fn take_turn(&self, graft: bool) -> Result<()> {
+    /// Keeps other appends waiting: until the turn is dropped, seq ids follow each other for this caller, in an
+    /// epoch of the log's own unless what is to be appended is another log's (`graft`).
+    pub(crate) fn take_turn(&self, graft: bool) -> Result<Turn<'_>> {
         let mut appender = self.appender.lock();
         loop {
             if let Some(cause) = self.latch.cause() {
@@ -368,12 +367,17 @@ impl Log {
             }
         }
         appender.turn = true;
-        Ok(())
+        Ok(Turn(self))
     }
+}
 
-    pub(crate) fn end_turn(&self) {
-        self.appender.lock().turn = false;
-        self.room.notify_all();
+/// Held while seq ids must follow each other. It ends with a panic of the storage, too: others would wait for ever.
+pub(crate) struct Turn<'a>(&'a Log);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.appender.lock().turn = false;
+        self.0.room.notify_all();
     }
 }
 

@@ -204,7 +204,7 @@ impl Future for Ready {
         let mark = &ready.log.watermark;
         mark.cancel(ready.registered);
         // Any progress of what is durable frees bytes.
-        let (next, era) = (mark.durable() + 1, mark.era());
+        let (next, era) = (mark.durable().saturating_add(1), mark.era());
         let wake = Wake::Task(context.waker().clone());
         if let Some(id) = mark.ask(next, era, wake) {
             ready.registered = id;

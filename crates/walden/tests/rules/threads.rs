@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
 use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
-use walden::{Config, ErrorKind, Maintenance, SyncStrategy, Wal};
+use walden::{BatchFormat, Config, ErrorKind, Maintenance, SyncStrategy, Wal};
 use walden_sim::{Action, ENOSPC, Fault, OpKind};
 
 use crate::support::Lab;
@@ -94,6 +94,8 @@ struct Trap {
     held: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     /// Writes to segments fail.
     writes_fail: AtomicBool,
+    /// The next reservation of space panics.
+    reserving_panics: AtomicBool,
 }
 
 #[derive(Debug, Clone)]
@@ -166,6 +168,7 @@ impl File for TrappedFile {
         self.0.sync_all()
     }
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        assert!(!self.1.reserving_panics.swap(false, Ordering::SeqCst), "the trap");
         self.0.allocate(offset, len)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -222,6 +225,31 @@ fn a_leader_that_panics_wakes_all_with_the_cause() {
         drop(wal);
         let wal = Wal::open(dir.path(), Config::durable()).unwrap();
         assert_eq!(wal.append("goes on").unwrap(), wal.next_seq() - 1);
+    });
+}
+
+/// A storage that panics in the middle of a batch of separate records, which keeps other appends waiting, does not keep
+/// them so for ever.
+#[test]
+fn a_panic_inside_a_batch_ends_its_turn() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let trap = Arc::new(Trap::default());
+        let storage = Arc::new(Trapped(OsStorage::new(), Arc::clone(&trap)));
+        let clock = Arc::new(SystemClock::default());
+        let config =
+            Config::default().batch_format(BatchFormat::Separate).maintenance(Maintenance::Manual);
+        let wal = Wal::open_with(dir.path(), config, storage, clock).unwrap();
+        wal.append("before").unwrap();
+        trap.reserving_panics.store(true, Ordering::SeqCst);
+        let entries = vec![vec![7_u8; 1 << 16]; 256];
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| wal.append_batch(&entries)));
+        assert!(told.is_err(), "the batch needed room");
+        // Goes on or is told why not.
+        match wal.append("behind") {
+            Ok(seq) => assert_eq!(wal.get(seq).unwrap().unwrap().payload, b"behind"[..]),
+            Err(error) => assert!(error.is_poisoned(), "{error}"),
+        }
     });
 }
 

@@ -250,7 +250,9 @@ impl<'a> Walk<'a> {
             }
             let trusted = self.is_trusted(from.ordinal, at, piece.sealed);
             let fault = match source.record_at(at, from.len).map_err(io)? {
-                Step::Record(record) if record.footer_ok || trusted => {
+                Step::Record(record)
+                    if record.footer_ok || trusted || self.overlaps(at, record.seq()) =>
+                {
                     let (seq, next, len) = (record.seq(), record.next_seq(), record.len());
                     self.out.flagged |= record.header.size != record.header.payload_len();
                     if self.contents.are_malformed(&record, (at, self.expected), piece) {
@@ -306,6 +308,12 @@ impl<'a> Walk<'a> {
         if borders.index.is_some() { IndexState::Sound } else { IndexState::Stale }
     }
 
+    /// Whether a segment begins with what an earlier one holds: no crash leaves that, whatever the record's footer is,
+    /// and opening refuses it, too.
+    fn overlaps(&self, at: u64, seq: u64) -> bool {
+        at == 0 && self.expected.is_some_and(|expected| seq < expected)
+    }
+
     /// Takes note of a sound record. False: it doesn't follow, in the doubt zone.
     fn take(
         &mut self,
@@ -322,9 +330,7 @@ impl<'a> Walk<'a> {
         let follows = if first { seq <= begin } else { seq == begin };
         // Without a mark, a whole segment may be missing before this one; else it is for `unsound`.
         let skips = self.out.zone.is_none() && at == 0 && seq > begin;
-        // No crash leaves a segment that begins with what an earlier one holds: opening refuses it, too.
-        let overlaps = at == 0 && !first && seq < begin;
-        if !follows && !trusted && !skips && !overlaps {
+        if !follows && !trusted && !skips && !self.overlaps(at, seq) {
             return false;
         }
         if let Some(spot) = self.pending.take().and_then(|spot| self.out.spots.get_mut(spot)) {
