@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use walden::offline::{self, Choice, Target};
-use walden::{Entry, Error, LogReader, RecoveryMode, Result, Wal};
+use walden::{Entry, Error, ErrorKind, LogReader, RecoveryMode, Result, Wal};
 use walden_sim::{SimClock, SimDisk};
 
 use crate::logs::{DIR, Entries, Made, open, reader};
@@ -193,6 +193,10 @@ fn ask_tools(disk: &SimDisk, proved: &Proved, forged: bool) {
         for run in saved.runs {
             let log = reader(&disk, &run.dir).expect("what was saved opens");
             let (found, error) = drain(log.range(..).unwrap(), proved, 1);
+            // Records are saved as they are stored: to read them may need a codec that is not compiled in.
+            if error.as_ref().is_some_and(|error| error.kind() == ErrorKind::Unsupported) {
+                continue;
+            }
             assert!(error.is_none(), "what was saved is sound: {error:?}");
             assert_eq!(found.len() as u64, run.next_seq - run.first_seq);
         }
