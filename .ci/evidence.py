@@ -1,7 +1,9 @@
 """Long runs leave a file in docs/evidence, and any part of them can be run again.
 
     python3 .ci/evidence.py run [--minutes M] [--seed S] [--jobs J]   a long simulation; writes its file
-    python3 .ci/evidence.py rerun [--percent P] [FILE]                one per cent of it again, chosen at random
+    python3 .ci/evidence.py rerun [--percent P] [FILE]                one per cent of all there is again
+
+Other long runs write theirs themselves: `walden-faults kill | power | soak | play --evidence` and `fuzz/long.py --evidence`.
 
 A file says what was run and of which commit, when it began and ended, what was done, what was found, and a digest of
 each thousand histories: all bytes on the disk, all its calls and all that the log said went into it. Run again at the
@@ -13,12 +15,14 @@ import datetime
 import json
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "docs" / "evidence"
 SIM = ["cargo", "run", "--locked", "-q", "--release", "-p", "walden-sim", "--"]
+FAULTS = ["cargo", "run", "--locked", "-q", "--release", "-p", "walden-faults", "--"]
 
 
 def git(*command):
@@ -67,25 +71,68 @@ def run(args):
     sys.exit(code)
 
 
+def again_simulated(path, record, percent):
+    """Blocks of histories, chosen at random. True: something is wrong."""
+    failed, same = False, record["commit"] == commit()
+    blocks, size = record["blocks"], record["block"]
+    count = max(1, round(len(blocks) * percent / 100))
+    for at in sorted(random.sample(range(len(blocks)), min(count, len(blocks)))):
+        histories, digest = blocks[at]
+        seed = record["first_seed"] + at * size
+        code, done, said = simulate("--seed", str(seed), "--seeds", str(histories))
+        matches = done["blocks"] == [[histories, digest]]
+        failed |= code != 0 or (same and not matches)
+        what = "nothing found" if code == 0 else said
+        told = "the same bytes" if matches else "other bytes" + ("" if same else " (of another commit)")
+        print(f"{path.name}: seeds {seed} to {seed + histories - 1}: {what}; {told}", flush=True)
+    return failed
+
+
+def again_on_real_files(path, record, percent):
+    """The same choices, though not the same moments: fewer of them."""
+    of = {"kill": ("--kills", int), "power": ("--rounds", int), "soak": ("--minutes", float), "play": ("--rounds", int)}
+    option, kind = of[record["run"]]
+    words = record["command"].split()
+    amount = float(words[words.index(option) + 1]) * percent / 100
+    amount = max(1, round(amount)) if kind is int else max(0.1, amount)
+    command = [*FAULTS, record["run"], option, str(amount)]
+    if record.get("seed") is not None and record["run"] != "play":
+        command += ["--seed", str(record["seed"])]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    what = "nothing found" if done.returncode == 0 else f"exit code {done.returncode}"
+    print(f"{path.name}: {record['run']} {option} {amount}: {what}", flush=True)
+    return done.returncode != 0
+
+
+def again_fuzzed(path, record, percent):
+    """A target chosen by the time it had, from the stored inputs on and with one of its seeds."""
+    if shutil.which("cargo-fuzz") is None:
+        print(f"{path.name}: left out, as cargo-fuzz is not installed")
+        return False
+    targets = record["targets"]
+    target = random.choices(list(targets), [one["seconds"] for one in targets.values()])[0]
+    minutes = sum(one["seconds"] for one in targets.values()) * percent / 100 / 60
+    seed = str(random.choice(targets[target]["seeds"]))
+    command = ["python3", "fuzz/long.py", "--minutes", str(max(0.1, minutes)), "--targets", target, "--seed", seed]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    what = "nothing found" if done.returncode == 0 else f"exit code {done.returncode}"
+    print(f"{path.name}: {target}, seed {seed}, {minutes:.1f} minutes: {what}", flush=True)
+    return done.returncode != 0
+
+
 def rerun(args):
-    files = [args.file] if args.file else sorted(EVIDENCE.glob("simulation-*.json"))
+    files = [pathlib.Path(args.file)] if args.file else sorted(EVIDENCE.glob("*.json"))
     if not files:
         sys.exit("there is no evidence to run again")
     failed = False
     for path in files:
-        record = json.loads(pathlib.Path(path).read_text())
-        same = record["commit"] == commit()
-        blocks, size = record["blocks"], record["block"]
-        count = max(1, round(len(blocks) * args.percent / 100))
-        for at in sorted(random.sample(range(len(blocks)), min(count, len(blocks)))):
-            histories, digest = blocks[at]
-            seed = record["first_seed"] + at * size
-            code, done, said = simulate("--seed", str(seed), "--seeds", str(histories))
-            matches = done["blocks"] == [[histories, digest]]
-            failed |= code != 0 or (same and not matches)
-            what = "nothing found" if code == 0 else said
-            told = "the same bytes" if matches else "other bytes" + ("" if same else " (of another commit)")
-            print(f"{pathlib.Path(path).name}: seeds {seed} to {seed + histories - 1}: {what}; {told}")
+        record = json.loads(path.read_text())
+        if "blocks" in record:
+            failed |= again_simulated(path, record, args.percent)
+        elif "targets" in record:
+            failed |= again_fuzzed(path, record, args.percent)
+        else:
+            failed |= again_on_real_files(path, record, args.percent)
     sys.exit(failed)
 
 

@@ -261,7 +261,7 @@ impl Run {
                     0 if count > 0 => {
                         assert!(log.durable_seq() + 1 >= seqs.end, "Always, and not durable");
                     }
-                    1 => self.model.written = self.model.next(),
+                    1 if count > 0 => self.model.written = self.model.next(),
                     _ => {}
                 }
             }

@@ -4,7 +4,7 @@ use walden::{Error, ErrorKind};
 
 use crate::logs::{
     below, closed, damage_at, drain, flip, go, goes_on, holds, open, payload, reader, refused, wal,
-    with,
+    whole, with,
 };
 use crate::record::{self, places};
 
@@ -224,5 +224,16 @@ fn another_program_went_on() {
     }
     let ours = disk.read_file(wal(2)).unwrap();
     let error = refused(&with(&disk, &wal(2), &ours[..ours.len() - 1]), ErrorKind::Corrupt);
+    assert_eq!(error.file(), Some(wal(2).as_path()), "{error}");
+
+    // Space that was reserved behind our last record is no damage; anything else there is.
+    let (ends, mut reserved) = (ours.len(), ours);
+    reserved.resize(reserved.len() + 100, 0);
+    let spacious = with(&disk, &wal(2), &reserved);
+    goes_on(open(&spacious).unwrap(), &spacious, &entries);
+    assert_eq!(spacious.read_file(wal(2)).unwrap().len(), ends, "complete, and without space");
+    holds(&spacious, &whole(&open(&spacious).unwrap()));
+    reserved[ends + 50] = 1;
+    let error = refused(&with(&disk, &wal(2), &reserved), ErrorKind::Corrupt);
     assert_eq!(error.file(), Some(wal(2).as_path()), "{error}");
 }
