@@ -2,7 +2,7 @@
 
 use super::folder::Folder;
 use super::judge::judge;
-use super::scan::{self, Candidate, before_space, borders};
+use super::scan::{self, Candidate, borders};
 use crate::error::{Error, Result};
 use crate::manifest::{Epoch, Manifest, ManifestFile};
 use crate::segment::{Names, ONE_RECORD, RecordSource, Step};
@@ -10,29 +10,12 @@ use crate::storage::{Access, Clock, Storage};
 use crate::sync::Arc;
 
 /// What is known of complete segments, from the first on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chain {
     /// The first record's seq id, if there is a record.
     pub(crate) first_seq: Option<u64>,
     /// The seq id that follows.
     pub(crate) next_seq: Option<u64>,
-    /// Those with space behind their records, and where these end.
-    reserved: Vec<(u64, u64)>,
-}
-
-impl Chain {
-    /// Cuts space off: no reader expects it in a complete segment.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub(crate) fn cut_space(&self, storage: &dyn Storage, names: &Names) -> Result<()> {
-        for (ordinal, end) in &self.reserved {
-            let from = Candidate::open(storage, names, *ordinal, Access::ReadWrite)?;
-            let cut = from.file.set_len(*end).and_then(|()| from.file.sync_all());
-            cut.map_err(|error| Error::io("cut free space", &from.path, error))?;
-        }
-        Ok(())
-    }
 }
 
 /// Checks first and last record of each segment and that each goes on where the one before ended.
@@ -45,27 +28,17 @@ pub(crate) fn chain(
     ordinals: &[u64],
     mut next_seq: Option<u64>,
 ) -> Result<Chain> {
-    let (mut first_seq, mut reserved) = (None, Vec::new());
+    let mut first_seq = None;
     for ordinal in ordinals {
         let candidate = Candidate::open(storage, names, *ordinal, Access::Read)?;
-        let found = match (borders(&candidate), next_seq) {
-            (Err(error), Some(expected)) => {
-                let Some((next, end)) = before_space(&candidate, expected)? else {
-                    return Err(error);
-                };
-                reserved.push((*ordinal, end));
-                (next > expected).then_some((expected, next))
-            }
-            (found, _) => found?,
-        };
-        let Some((first, next)) = found else { continue };
+        let Some((first, next)) = borders(&candidate)? else { continue };
         if let Some(expected) = next_seq.filter(|expected| *expected != first) {
             return Err(out_of_order(&candidate.path, expected, first));
         }
         first_seq = first_seq.or(Some(first));
         next_seq = Some(next);
     }
-    Ok(Chain { first_seq, next_seq, reserved })
+    Ok(Chain { first_seq, next_seq })
 }
 
 pub(crate) fn out_of_order(path: &std::path::Path, expected: u64, found: u64) -> Error {
@@ -123,7 +96,6 @@ pub(crate) fn adopt(
     if scan.flagged {
         return Err(super::lost(names, "a segment holds batches or compressed records"));
     }
-    chain.cut_space(storage, names)?;
     // The names were made by another program, which may not have synced them.
     sync_dir(storage, names)?;
     ManifestFile::create(storage, names, &manifest)

@@ -222,7 +222,6 @@ impl Opening {
         // Judged first: a log that is refused is left as it was.
         let scan = scan(vec![candidate], next.open_place(), None)?;
         judge(&scan, None, &next, self.strict, &keeper.names)?;
-        chain.cut_space(&*keeper.storage, &keeper.names)?;
         keeper.sync_dir()?;
         next.begin_epoch(next.open_seq, keeper.random_id()?);
         keeper.commit(next)?;

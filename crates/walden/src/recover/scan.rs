@@ -420,28 +420,3 @@ pub(crate) fn borders(candidate: &Candidate) -> Result<Option<(u64, u64)>> {
         }
     }
 }
-
-/// The seq id after the last record, and where that ends, of a segment that goes on with `first` and has nothing but
-/// zeros behind its records: space that was reserved, and not used when another program, or a file that is none of
-/// this log's, came behind. `None`: it is not so. Read from the front: what lies before zeros may be a part of a
-/// record, whose payload embeds one.
-///
-/// # Errors
-/// `Io`.
-pub(crate) fn before_space(candidate: &Candidate, first: u64) -> Result<Option<(u64, u64)>> {
-    let mut source = RecordSource::new(Arc::clone(&candidate.file), READ_AHEAD);
-    let (mut at, mut next) = (0, first);
-    loop {
-        match source.record_at(at, candidate.len).map_err(|e| candidate.io(e))? {
-            Step::Record(record) if record.footer_ok && record.seq() == next => {
-                at += record.len();
-                next = record.next_seq();
-            }
-            Step::Unwritten => {
-                let rest = first_nonzero(&*candidate.file, at, candidate.len);
-                return Ok(rest.map_err(|e| candidate.io(e))?.is_none().then_some((next, at)));
-            }
-            _ => return Ok(None),
-        }
-    }
-}

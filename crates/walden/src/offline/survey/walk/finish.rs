@@ -2,6 +2,7 @@
 //! damage.
 
 use super::{ACTIVE_MISSING, Kind, Manifest, Spot, Walk};
+use crate::recover::MAX_OPEN;
 
 impl Walk<'_> {
     /// What can be told only when all was read.
@@ -39,6 +40,7 @@ impl Walk<'_> {
         self.out.first_seq = first;
         if let Some(manifest) = manifest {
             self.check_names(manifest);
+            self.check_open(manifest);
         }
         self.accept_losses();
         self.count_behind();
@@ -65,6 +67,35 @@ impl Walk<'_> {
                 let spot = Spot::blank(Kind::Damage, path, self.out.next_seq, what);
                 self.push(Spot { ordinal: active, ..spot });
             }
+        }
+    }
+
+    /// More open segments than a log leaves count as another program's, which completes each before it makes the next:
+    /// opening refuses one that does not end with a record, but for the last.
+    fn check_open(&mut self, manifest: &Manifest) {
+        let mut open: Vec<_> = self.out.pieces.iter().collect();
+        open.retain(|piece| piece.from.ordinal >= manifest.open_from);
+        let Some((last, complete)) = open.split_last().filter(|_| open.len() > MAX_OPEN) else {
+            return;
+        };
+        let last = last.from.ordinal;
+        let what = format!(
+            "{} segments are open, and a log leaves {MAX_OPEN} at most: something else wrote those behind this one,              which is not complete",
+            open.len()
+        );
+        let spacious = complete.iter().find(|piece| piece.free > 0).map(|piece| Spot {
+            ordinal: piece.from.ordinal,
+            offset: piece.end,
+            len: piece.free,
+            ..Spot::blank(Kind::Damage, piece.from.path.clone(), piece.next_seq, &*what)
+        });
+        let torn = |spot: &&mut Spot| matches!(spot.kind, Kind::Torn | Kind::InFlight);
+        for spot in self.out.spots.iter_mut().filter(torn).filter(|spot| spot.ordinal != last) {
+            spot.kind = Kind::Damage;
+            spot.what = format!("{}; {what}", spot.what);
+        }
+        if let Some(spot) = spacious {
+            self.push(spot);
         }
     }
 
