@@ -164,6 +164,13 @@ fn safe_steps(target: &Target, survey: &Survey) -> Vec<String> {
     if let Some(spot) = survey.damages().find(|spot| spot.kind == Kind::Count) {
         steps.push(format!("corrects the number of complete segments ({})", spot.what));
     }
+    if let Some(spot) = survey.damages().find(|spot| spot.kind == Kind::Footer) {
+        let path = spot.path.display();
+        steps.push(format!(
+            "writes the footer of the record at byte {} of {path} again",
+            spot.offset
+        ));
+    }
     if survey.known.manifest().is_some_and(|manifest| manifest.cut.is_some()) {
         steps.push("finishes a cut that was begun".into());
     }
@@ -191,6 +198,10 @@ fn report(target: &Target, survey: &Survey, spot: &Spot, stranger: bool) -> Dama
         Kind::Count => options.push(RepairOption {
             command: format!("{repair} --yes"),
             effect: "corrects the number; no entry is lost".into(),
+        }),
+        Kind::Footer => options.push(RepairOption {
+            command: format!("{repair} --yes"),
+            effect: "writes the footer again; no entry is lost".into(),
         }),
         _ => {
             if let Some((first, last)) = spot.lost() {

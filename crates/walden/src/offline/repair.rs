@@ -33,9 +33,10 @@ use crate::error::{Error, ErrorKind, Result, shell_word};
 use crate::keeper::Keeper;
 use crate::manifest::{Manifest, ManifestFile, Place};
 use crate::num;
+use crate::record::{FOOTER_LEN, footer};
 use crate::recover::scan::{Scan, Scanned};
 use crate::recover::{WriterLock, quarantine};
-use crate::segment::{READ_AHEAD, RecordSource, Step};
+use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
 use crate::storage::{Access, read_full, write_full};
 use crate::sync::Arc;
 use crate::trim::cut::Keep;
@@ -199,7 +200,8 @@ fn safe(target: &Target, survey: &Survey, lock: WriterLock, done: &mut Repaired)
         }
     }
     safe_count(target, survey, done)?;
-    if survey.damages().any(|spot| spot.kind != Kind::Count) {
+    safe_footer(target, survey, done)?;
+    if survey.damages().any(|spot| !spot.kind.is_mendable()) {
         return Ok(());
     }
     // The rest is what opening does, and it takes the lock itself.
@@ -231,6 +233,26 @@ pub(super) fn safe_count(target: &Target, survey: &Survey, done: &mut Repaired) 
         keeper.commit(next)?;
         done.steps.push("corrected the number of complete segments".into());
     }
+    Ok(())
+}
+
+/// Writes the footer of the last record again, as its header says, which the checksum covers.
+fn safe_footer(target: &Target, survey: &Survey, done: &mut Repaired) -> Result<()> {
+    let Some(spot) = survey.damages().find(|spot| spot.kind == Kind::Footer) else { return Ok(()) };
+    let io = |error| Error::io("write the footer", &spot.path, error);
+    let file = target.storage.open(&spot.path, Access::ReadWrite).map_err(io)?;
+    let mut source = RecordSource::new(Arc::clone(&file), ONE_RECORD);
+    let end = spot.offset + spot.len;
+    let Step::Record(record) = source.record_at(spot.offset, end).map_err(io)? else {
+        return Err(Error::corrupt("the record changed meanwhile").path(&spot.path));
+    };
+    write_full(&*file, &footer(record.header.size), end - FOOTER_LEN).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    done.steps.push(format!(
+        "wrote the footer of the record at byte {} of {} again",
+        spot.offset,
+        spot.path.display()
+    ));
     Ok(())
 }
 

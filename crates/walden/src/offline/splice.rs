@@ -124,7 +124,7 @@ struct Job<'a> {
 /// What is to be done, in the order of the log.
 fn jobs<'a>(target: &Target, survey: &'a Survey) -> Vec<Job<'a>> {
     let mut jobs: Vec<Job<'a>> = Vec::new();
-    for spot in survey.damages().filter(|spot| spot.kind != Kind::Count) {
+    for spot in survey.damages().filter(|spot| !spot.kind.is_mendable()) {
         let Some(lost) = spot.lost() else { continue };
         let at = survey.pieces.iter().position(|piece| piece.from.path == spot.path);
         let mut piece = at.and_then(|at| survey.pieces.get(at));

@@ -135,7 +135,7 @@ pub fn verify(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Ver
 
 pub(super) fn finding(target: &Target, spot: &Spot) -> Finding {
     let severity = match spot.kind {
-        Kind::Damage | Kind::Front | Kind::Count => Severity::Damage,
+        Kind::Damage | Kind::Front | Kind::Count | Kind::Footer => Severity::Damage,
         Kind::InFlight => Severity::InFlight,
         Kind::Torn => Severity::Torn,
         Kind::Note => Severity::Note,
@@ -289,7 +289,14 @@ fn piece_findings(target: &Target, survey: &Survey, findings: &mut Vec<Finding>)
             behind_in_log: 0,
             next_command: next,
         };
-        for (offset, seq) in &piece.wrong_footers {
+        let told = |offset: u64| {
+            let path = &piece.from.path;
+            survey
+                .spots
+                .iter()
+                .any(|s| s.kind == Kind::Footer && (&s.path, s.offset) == (path, offset))
+        };
+        for (offset, seq) in piece.wrong_footers.iter().filter(|(offset, _)| !told(*offset)) {
             let what = "the footer is wrong over a sound checksum: the entry is proved";
             findings.push(note(
                 piece.from.path.clone(),

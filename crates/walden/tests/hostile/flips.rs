@@ -1,9 +1,13 @@
 //! Every single bit of a closed log's segments and lock file, turned over.
 
+use std::sync::Arc;
+
 use walden::ErrorKind;
+use walden::offline::{self, Choice, Severity, Target};
+use walden_sim::{SimClock, SimDisk};
 
 use crate::logs::{
-    Made, below, closed, damage_at, drain, flip, holds, open, path, reader, refused, wal,
+    DIR, Made, below, closed, damage_at, drain, flip, holds, open, path, reader, refused, wal,
 };
 use crate::record::{Place, places};
 
@@ -84,6 +88,7 @@ fn the_active_segment() {
                 let (found, error) = drain(reader(&disk).unwrap().range(..).unwrap());
                 if footer {
                     assert!(error.is_none() && found == made.entries, "bit {bit}: {error:?}");
+                    footer_is_mended(&disk, &made.entries);
                 } else {
                     assert!(found == below(&made.entries, last.seq), "bit {bit}");
                     damage_at(error.as_ref(), &path, last.at, last.seq);
@@ -98,6 +103,20 @@ fn the_active_segment() {
             }
         }
     }
+}
+
+/// No entry is lost with a footer: the tools call damage what opening refuses, and repair needs no choice.
+fn footer_is_mended(disk: &SimDisk, entries: &[(u64, Vec<u8>)]) {
+    let target = Target::new(DIR, "segment", Arc::new(disk.clone()), Arc::new(SimClock::new(7)));
+    let verified = offline::verify(&target, &mut |_| {}).unwrap();
+    let damages = verified.findings.iter().filter(|found| found.severity == Severity::Damage);
+    assert_eq!(damages.map(|found| found.lost).collect::<Vec<_>>(), [None]);
+    let plan = offline::repair_plan(&target, &mut |_| {}).unwrap();
+    assert!(plan.damages[0].options[0].command.ends_with("--yes"), "{plan:?}");
+    let choice = Choice::Safe { first_seq: None };
+    let done = offline::repair_apply(&target, choice, &mut |_| {}).unwrap();
+    assert!(!done.still_damaged && done.steps.len() == 1, "{done:?}");
+    holds(disk, entries);
 }
 
 /// A flip in the lock file means nothing, unless it makes the log's id another one.

@@ -62,6 +62,8 @@ pub(super) enum Kind {
     Front,
     /// Fewer complete segments than the manifest counts, and no entry is missing.
     Count,
+    /// The last record is proved, and its footer does not lead to it: opening, which asks that alone, refuses the log.
+    Footer,
     /// Behind the last sound record, beside a writer.
     InFlight,
     /// Behind the last sound record, without a writer.
@@ -72,7 +74,12 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) const fn is_damage(self) -> bool {
-        matches!(self, Self::Damage | Self::Front | Self::Count)
+        matches!(self, Self::Damage | Self::Front | Self::Count | Self::Footer)
+    }
+
+    /// Damage that no entry is lost by, and that repair mends without a choice.
+    pub(super) const fn is_mendable(self) -> bool {
+        matches!(self, Self::Count | Self::Footer)
     }
 }
 

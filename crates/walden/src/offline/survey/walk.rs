@@ -94,7 +94,7 @@ impl<'a> Walk<'a> {
             self.before(&candidate, manifest.as_ref());
             self.segment(candidate, at + 1 == count, progress)?;
         }
-        self.finish(manifest.as_ref());
+        self.finish(manifest.as_ref())?;
         self.out.needed = self.contents.needed;
         Ok(self.out)
     }

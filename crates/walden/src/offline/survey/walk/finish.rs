@@ -2,11 +2,17 @@
 //! damage.
 
 use super::{ACTIVE_MISSING, Kind, Manifest, Spot, Walk};
+use crate::error::{Error, Result};
 use crate::recover::MAX_OPEN;
+use crate::segment::{ONE_RECORD, RecordSource, Step};
+use crate::sync::Arc;
 
 impl Walk<'_> {
     /// What can be told only when all was read.
-    pub(super) fn finish(&mut self, manifest: Option<&Manifest>) {
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn finish(&mut self, manifest: Option<&Manifest>) -> Result<()> {
         let first = self.out.first_seq.max(1);
         let mut next = self.expected.unwrap_or(first);
         let durable = manifest.map_or(0, |m| {
@@ -42,8 +48,33 @@ impl Walk<'_> {
             self.check_names(manifest);
             self.check_open(manifest);
         }
+        self.check_last()?;
         self.accept_losses();
         self.count_behind();
+        Ok(())
+    }
+
+    /// Of a log that ends where the mark says, opening reads the last record alone, by its footer.
+    fn check_last(&mut self) -> Result<()> {
+        let (Some(zone), Some(piece)) = (self.out.zone, self.out.pieces.last()) else {
+            return Ok(());
+        };
+        let from = &piece.from;
+        if piece.end == 0 || (from.ordinal, piece.end) != (zone.ordinal, zone.offset) {
+            return Ok(());
+        }
+        let Some((offset, seq)) = piece.wrong_footers.last().copied() else { return Ok(()) };
+        let mut source = RecordSource::new(Arc::clone(&from.file), ONE_RECORD);
+        let step = source.record_before(piece.end);
+        let step = step.map_err(|error| Error::io("read", &from.path, error))?.1;
+        if matches!(step, Step::Record(record) if record.next_seq() == zone.next_seq) {
+            return Ok(());
+        }
+        let what = "the log's last record has a wrong footer over a sound checksum: the entry is proved, and \
+                    opening asks for both";
+        let spot = Spot::blank(Kind::Footer, from.path.clone(), seq, what);
+        self.push(Spot { ordinal: from.ordinal, offset, len: piece.end - offset, ..spot });
+        Ok(())
     }
 
     fn check_names(&mut self, manifest: &Manifest) {
