@@ -114,9 +114,12 @@ pub(crate) fn everything(disk: &SimDisk, forged: bool) {
     if let Ok(log) = reader(disk, DIR) {
         ask_reader(&log, &proved);
     }
-    ask_tools(disk, &proved, forged);
+    let sound = ask_tools(disk, &proved, forged);
     let strict = ask_writer(disk, RecoveryMode::Strict, &proved);
     let lenient = ask_writer(disk, RecoveryMode::TruncateTail, &proved);
+    if sound && !forged {
+        assert!(lenient.is_ok(), "sound, and does not open: {:?}", lenient.err());
+    }
     if let Ok(strict) = strict {
         let lenient = lenient.expect("what opens strictly opens");
         assert!(strict == lenient, "strictly there are other entries");
@@ -181,7 +184,8 @@ pub(crate) fn target(disk: &SimDisk) -> Target {
     Target::new(DIR, "segment", Arc::new(disk.clone()), Arc::new(SimClock::new(98)))
 }
 
-fn ask_tools(disk: &SimDisk, proved: &Proved, forged: bool) {
+/// Whether they say that it is sound.
+fn ask_tools(disk: &SimDisk, proved: &Proved, forged: bool) -> bool {
     let (disk, before) = (disk.fork(), files(disk));
     let log = target(&disk);
     drop(offline::inspect(&log));
@@ -207,7 +211,7 @@ fn ask_tools(disk: &SimDisk, proved: &Proved, forged: bool) {
     {
         drop(drain(entries, proved, 1));
     }
-    let Ok(plan) = plan else { return };
+    let Ok(plan) = plan else { return false };
     let sound = verified.is_ok_and(|verified| !verified.is_damaged());
     assert_eq!(sound, !plan.is_damaged(), "the plan and the verification disagree");
     let mut choices = vec![Choice::Safe { first_seq: None }];
@@ -220,6 +224,7 @@ fn ask_tools(disk: &SimDisk, proved: &Proved, forged: bool) {
     for choice in choices {
         ask_repair(&disk.fork(), choice, proved, forged);
     }
+    sound
 }
 
 fn ask_repair(disk: &SimDisk, choice: Choice, proved: &Proved, forged: bool) {
