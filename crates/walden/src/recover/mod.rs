@@ -196,7 +196,7 @@ fn lost(names: &Names, why: &str) -> Error {
 }
 
 /// Whether a segment begins or ends with a record that the Go library could not have written.
-fn flagged(storage: &dyn Storage, names: &Names, segments: &[u64]) -> Result<bool> {
+pub(crate) fn flagged(storage: &dyn Storage, names: &Names, segments: &[u64]) -> Result<bool> {
     let is_flagged = |step: Step<'_>| matches!(step, Step::Record(record) if record.header.size != record.header.payload_len());
     for ordinal in segments {
         let Candidate { file, len, path, .. } =

@@ -13,7 +13,7 @@ use crate::manifest::Manifest;
 use crate::offline::{Progress, Target};
 use crate::record::{Fault, Unreadable};
 use crate::recover::scan::{Candidate, later_record};
-use crate::recover::{Folder, LockNote};
+use crate::recover::{Folder, LockNote, flagged};
 use crate::segment::index::EVERY;
 use crate::segment::search::Search;
 use crate::segment::source::first_nonzero;
@@ -95,6 +95,11 @@ impl<'a> Walk<'a> {
             self.segment(candidate, at + 1 == count, progress)?;
         }
         self.finish(manifest.as_ref())?;
+        if matches!(self.out.known, Known::Missing(None)) {
+            // Opening looks at the ends alone.
+            let Target { storage, names, .. } = self.target;
+            self.out.flagged |= flagged(&**storage, names, &self.out.folder.segments)?;
+        }
         self.out.needed = self.contents.needed;
         Ok(self.out)
     }
@@ -421,7 +426,7 @@ impl<'a> Walk<'a> {
     }
 
     fn blank(&self, piece: &Piece, kind: Kind, at: u64, what: impl Into<String>) -> Spot {
-        let expected = self.expected.unwrap_or(self.out.first_seq);
+        let expected = self.expected.unwrap_or(self.out.first_seq.max(1));
         Spot {
             ordinal: piece.from.ordinal,
             offset: at,
@@ -438,7 +443,7 @@ impl<'a> Walk<'a> {
         what: String,
     ) -> Result<Option<Resume>> {
         let trusted = self.is_trusted(piece.from.ordinal, at, piece.sealed);
-        let expected = self.expected.unwrap_or(self.out.first_seq);
+        let expected = self.expected.unwrap_or(self.out.first_seq.max(1));
         if !trusted {
             let guess = self.out.zone.is_none();
             let from = &piece.from;
@@ -536,7 +541,7 @@ impl<'a> Walk<'a> {
         let Some(zone) = self.out.zone.filter(|zone| zone.ordinal == piece.from.ordinal) else {
             return;
         };
-        let expected = self.expected.unwrap_or(self.out.first_seq);
+        let expected = self.expected.unwrap_or(self.out.first_seq.max(1));
         if self.pending.is_none() && (at < zone.offset || expected < zone.next_seq) {
             let what =
                 format!("the segment was durable up to byte {}, and ends at {at}", zone.offset);
