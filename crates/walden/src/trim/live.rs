@@ -35,17 +35,15 @@ impl Found {
     /// The entries of a batch before `next_seq`, as a record of their own, which is not compressed.
     fn survivors(&self, next_seq: u64, most: u64) -> Result<Vec<u8>> {
         let damage = |what: &str| self.segment.corrupt(self.offset, what).seq_at(self.seqs.start);
-        if !self.header.is_packed() {
-            return Err(damage("a record does not hold its seq ids"));
-        }
+        let kept = next_seq.checked_sub(self.seqs.start).filter(|_| self.header.is_packed());
+        let Some(kept) = kept else { return Err(damage("a record does not hold its seq ids")) };
         let of_all = |error: Error| error.seqs(self.seqs.start, self.seqs.end.saturating_sub(1));
         let dictionary = self.segment.dictionary_of(&self.header, &self.stored).map_err(of_all)?;
         let content = record::content(&self.header, &self.stored, dictionary.as_deref(), most)
             .map_err(|why| of_all(why.error().path(&self.segment.path).offset_at(self.offset)))?;
         let batch = Packed::prove(self.seqs.end - self.seqs.start, &content)
             .map_err(|fault| damage(&fault.to_string()))?;
-        let entries: Vec<&[u8]> =
-            (0..next_seq - self.seqs.start).filter_map(|i| batch.get(i)).collect();
+        let entries: Vec<&[u8]> = (0..kept).map_while(|i| batch.get(i)).collect();
         let mut bytes = Vec::new();
         record::encode_packed(&mut bytes, self.seqs.start, &entries);
         Ok(bytes)
