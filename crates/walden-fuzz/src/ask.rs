@@ -118,8 +118,7 @@ pub(crate) fn everything(disk: &SimDisk, forged: bool) {
     let strict = ask_writer(disk, RecoveryMode::Strict, &proved);
     let lenient = ask_writer(disk, RecoveryMode::TruncateTail, &proved);
     if let Err(error) = &lenient
-        && let Some(advice) = error.what_to_do()
-        && (advice.contains("walden verify") || advice.contains("walden repair"))
+        && refers_to_tools(error)
     {
         assert!(!sound || forged, "refused, and sound to whom it refers to: {error}");
     }
@@ -230,11 +229,17 @@ fn ask_tools(disk: &SimDisk, proved: &Proved, forged: bool) -> bool {
     sound
 }
 
+/// Else it says itself what to do.
+fn refers_to_tools(error: &Error) -> bool {
+    let advice = error.what_to_do().unwrap_or("walden verify");
+    advice.contains("walden verify") || advice.contains("walden repair")
+}
+
 fn ask_repair(disk: &SimDisk, choice: Choice, proved: &Proved, forged: bool) {
     let Ok(done) = offline::repair_apply(&target(disk), choice, &mut |_| {}) else { return };
     if let Err(error) = ask_writer(disk, RecoveryMode::TruncateTail, proved) {
         assert!(
-            forged || done.still_damaged,
+            forged || done.still_damaged || !refers_to_tools(&error),
             "repaired, and does not open: {error} after {done:?}"
         );
     }

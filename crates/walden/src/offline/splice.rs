@@ -15,7 +15,7 @@ use super::output::{Sink, put_run};
 use super::plan::plan_of;
 use super::rebuild::sync_dir;
 use super::repair::{Repaired, locked_survey, safe_count};
-use super::survey::{Kind, Known, Piece, Survey, expect_log, survey};
+use super::survey::{Known, Piece, Survey, expect_log, survey};
 use super::{Progress, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::num;
