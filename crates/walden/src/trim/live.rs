@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::cut::Keep;
+use super::stopped::Stopped;
 use crate::config::Retention;
 use crate::cursors::Hold;
 use crate::error::{Error, Result};
@@ -183,6 +184,7 @@ impl Log {
         refuse_in_callback()?;
         // First of all, with no other lock held: a batch in the middle of its appends needs them to end.
         self.stop_appends(keeps.is_some())?;
+        let stopped = Stopped(self);
         let leader = self.lead();
         let mut keeper = self.keeper();
         let preparing = self.preparing.lock();
@@ -192,13 +194,7 @@ impl Log {
         };
         let result = synced.and_then(|()| work(self, &mut keeper));
         drop((preparing, keeper, leader));
-        let mut appender = self.appender.lock();
-        if matches!(appender.state, State::Cutting) {
-            let whole = appender.active.is_some();
-            appender.state = if whole { State::Running } else { State::Pending };
-        }
-        drop(appender);
-        self.room.notify_all();
+        drop(stopped);
         result
     }
 

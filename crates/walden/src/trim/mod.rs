@@ -4,3 +4,4 @@ pub(crate) mod cut;
 mod epoch;
 pub(crate) mod front;
 pub(crate) mod live;
+mod stopped;

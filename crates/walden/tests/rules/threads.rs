@@ -253,6 +253,29 @@ fn a_panic_inside_a_batch_ends_its_turn() {
     });
 }
 
+/// A storage that panics in the middle of a cut leaves a log that says so, and that can be closed.
+#[test]
+fn a_panic_inside_a_cut_poisons() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let trap = Arc::new(Trap::default());
+        let storage = Arc::new(Trapped(OsStorage::new(), Arc::clone(&trap)));
+        let clock = Arc::new(SystemClock::default());
+        let config = Config::default().maintenance(Maintenance::Manual);
+        let wal = Wal::open_with(dir.path(), config, storage, clock).unwrap();
+        wal.append("one").unwrap();
+        wal.append("two").unwrap();
+        trap.reserving_panics.store(true, Ordering::SeqCst);
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| wal.truncate_back(1)));
+        assert!(told.is_err(), "the new segment needs space");
+        assert!(wal.append("x").unwrap_err().is_poisoned());
+        assert!(wal.close().is_err());
+        drop(wal);
+        let wal = Wal::open(dir.path(), Config::default()).unwrap();
+        assert_eq!(wal.get(1).unwrap().unwrap().payload, b"one"[..]);
+    });
+}
+
 /// Section 4.7, with threads: "waiters test `durable` first, then get the cause"; the first cause, all of them.
 #[test]
 fn a_leader_whose_sync_fails_wakes_all_with_the_cause() {
