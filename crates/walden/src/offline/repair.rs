@@ -13,6 +13,9 @@
 //! crash before it leaves a log that is damaged as before, with one empty segment more; the same command
 //! does it again. Nothing before the end of a damaged file is ever changed.
 //!
+//! **A wrong footer** of the log's last record, over a sound checksum, is written again as the header has it: no entry
+//! depends on a choice there.
+//!
 //! **Cutting** is the cut of `truncate_back`, with its commit point: opening finishes it. All that it
 //! removes is copied to quarantine before, whole. A segment behind it that begins before it goes only if one
 //! that stays has all its bytes ([`doubled`](super::doubled)).

@@ -141,7 +141,7 @@ pub(super) fn finding(target: &Target, spot: &Spot) -> Finding {
         Kind::Note => Severity::Note,
     };
     let lost = spot.lost();
-    let none = spot.last.is_some() && lost.is_none() || spot.kind == Kind::Count;
+    let none = spot.last.is_some() && lost.is_none() || spot.kind.is_mendable();
     Finding {
         severity,
         path: spot.path.clone(),
