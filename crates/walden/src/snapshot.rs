@@ -39,12 +39,11 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
     /// A read-only log: what reading gives.
     fn refresh(&self) -> Result<()>;
 
-    /// As `refresh`; where the file of a complete segment is another one than was opened, with nothing taken for
-    /// granted of any.
+    /// As `refresh`, with nothing taken for granted of any file that was opened before.
     ///
     /// # Errors
     /// As `refresh`.
-    fn look_anew(&self, _segment: &Segment) -> Result<()> {
+    fn look_anew(&self) -> Result<()> {
         self.refresh()
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{self, Found, Manifest};
 use crate::segment::{Names, Segment};
 use crate::snapshot::{Snapshot, View};
-use crate::storage::{Access, Storage};
+use crate::storage::Storage;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::watermark::{Level, Watermark};
 
@@ -256,12 +256,8 @@ impl View for Foreign {
         Err(last.unwrap_or_else(fault::restless))
     }
 
-    fn look_anew(&self, segment: &Segment) -> Result<()> {
-        let file = self.storage.open(&segment.path, Access::Read);
-        let len = file.and_then(|file| file.len()).ok();
-        if len != segment.end().ok() {
-            self.work.lock().survey.forget();
-        }
+    fn look_anew(&self) -> Result<()> {
+        self.work.lock().survey.forget();
         self.refresh()
     }
 

@@ -123,10 +123,9 @@ impl Survey {
                 }
                 None => _ = self.segments.insert(*ordinal, self.open(*ordinal)),
                 Some(segment) if *ordinal < open_from && !segment.is_sealed() => {
-                    let len = tail::length(&*segment.opened()?.file, segment)?;
-                    self.ends.push((Arc::clone(segment), len));
-                    segment.seal();
-                    segment.index_written();
+                    // Since it was completed it may have been written anew, and be another file now.
+                    files.remove(*ordinal);
+                    _ = self.segments.insert(*ordinal, self.sealed(*ordinal));
                 }
                 Some(_) => {}
             }

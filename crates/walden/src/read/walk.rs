@@ -9,7 +9,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::Path;
 
 use bytes::Bytes;
 
@@ -326,10 +325,10 @@ impl Walk {
             let segments = &self.snapshot.segments;
             let own = segments.partition_point(|segment| segment.ordinal < ordinal);
             let again = segments.get(own).filter(|segment| segment.ordinal == ordinal);
-            if let Some(again) = again.filter(|again| !Arc::ptr_eq(again, &cursor.segment)) {
-                // The same file, which has got its name since and gone on under that.
-                self.enter(Arc::clone(again))?;
-                continue;
+            if again.is_some_and(|again| !Arc::ptr_eq(again, &cursor.segment)) {
+                // It has got its name since, or was completed, or written anew (`compress`): the offset need not
+                // be the same in what is there now.
+                return self.locate(expected);
             }
             let next = own + usize::from(again.is_some());
             let Some(segment) = segments.get(next).map(Arc::clone) else {
@@ -393,12 +392,10 @@ impl Walk {
     /// start; else it is what it looks like.
     fn settle(&mut self, target: u64, error: Error) -> Result<()> {
         if self.view.is_foreign() {
-            // A complete segment may have been written anew since it was opened (`compress`), and be another file now.
-            let damaged = error.file().filter(|_| error.is_corruption());
-            let segment = damaged.and_then(|path| self.segment_at(path));
-            match segment.filter(|_| !std::mem::replace(&mut self.anew, true)) {
-                Some(segment) => self.view.look_anew(&segment)?,
-                None => self.view.refresh()?,
+            // A segment may have been written anew since it was opened (`compress`), and be another file now.
+            match error.is_corruption() && !std::mem::replace(&mut self.anew, true) {
+                true => self.view.look_anew()?,
+                false => self.view.refresh()?,
             }
         }
         if self.view.era() != self.era {
@@ -420,12 +417,6 @@ impl Walk {
             _ => error,
         };
         Err(told(&*self.view, error))
-    }
-
-    /// The complete segment with this file.
-    fn segment_at(&self, path: &Path) -> Option<Arc<Segment>> {
-        let mut segments = self.snapshot.segments.iter();
-        segments.find(|segment| segment.is_sealed() && segment.path == path).cloned()
     }
 
     /// Keeps the error, in case trying again and again comes to nothing.

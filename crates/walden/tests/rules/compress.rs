@@ -350,3 +350,53 @@ fn a_reader_elsewhere_reads_on() {
         assert_eq!(log.get(seq).unwrap().unwrap().payload, line(seq - 1).repeat(2));
     }
 }
+
+/// A position is a seq id: the offset that a reader was at is not the one where it reads on.
+#[test]
+fn readers_read_on_in_what_was_stored_anew() {
+    // More segments than readers keep files of.
+    let lab = Lab::new(SyncStrategy::Always, 300);
+    let mut all: Vec<_> = (1..400).map(line).collect();
+    let wal = lab.open();
+    for pair in all.chunks(2) {
+        wal.append_batch(pair).unwrap();
+    }
+    wal.close().unwrap();
+    drop(wal);
+    assert!(lab.names(".wal").len() > 64);
+    for how in [LZ4, PLAIN] {
+        let log = lab.reader();
+        let mut readers: Vec<_> = (1..=all.len() as u64)
+            .map(|seq| {
+                let mut reader = log.reader_at(seq).unwrap();
+                reader.read_next().unwrap().unwrap();
+                reader
+            })
+            .collect();
+        // What is the active segment to them is complete, and compressed, when they read on.
+        let wal = lab.open();
+        for i in 0..9 {
+            all.push(line(i));
+            wal.append(line(i)).unwrap();
+        }
+        wal.close().unwrap();
+        drop(wal);
+        assert!(compress(&lab, &how).unwrap().rewritten > 8);
+        for (from, reader) in (1..).zip(&mut readers) {
+            let few = &all[from..all.len().min(from + 12)];
+            for payload in few {
+                assert_eq!(reader.read_next().unwrap().unwrap().payload, *payload, "from {from}");
+            }
+        }
+        for (from, reader) in (1..).zip(&mut readers) {
+            let to = all.len().min(from + 12);
+            for payload in all[to.saturating_sub(20)..to].iter().rev() {
+                assert_eq!(
+                    reader.read_prev().unwrap().unwrap().payload,
+                    *payload,
+                    "back from {to}"
+                );
+            }
+        }
+    }
+}
