@@ -269,12 +269,13 @@ fn ask_writer(disk: &SimDisk, mode: RecoveryMode, proved: &Proved) -> Result<Ent
     let closed = log.close();
     drop(log);
     if closed.is_ok() {
-        again(&disk, &found, error.is_none(), appended.ok());
+        let proved = Proved::of(&disk);
+        again(&disk, &proved, (&found, error.is_none()), appended.ok());
     }
     Ok(found)
 }
 
-fn again(disk: &SimDisk, found: &Entries, whole: bool, appended: Option<u64>) {
+fn again(disk: &SimDisk, proved: &Proved, (found, whole): (&Entries, bool), appended: Option<u64>) {
     let log = match open(disk, RecoveryMode::Strict) {
         Ok(log) => log,
         Err(error) => panic!("closed cleanly, and does not open again: {error}"),
@@ -290,10 +291,14 @@ fn again(disk: &SimDisk, found: &Entries, whole: bool, appended: Option<u64>) {
         }
     }
     if whole {
-        let entries = log.range(..).unwrap().map(|entry| entry.unwrap());
-        let all: Entries = entries.map(|entry| (entry.seq, entry.payload.to_vec())).collect();
+        let (all, error) = drain(log.range(..).unwrap(), proved, 1);
         assert!(all.starts_with(found), "after another opening there is something else");
         assert!(all.len() <= found.len() + 1, "a ghost");
+        // Bytes behind a complete segment's last record stood at the log's end before.
+        if let Some(error) = error {
+            let verified = offline::verify(&target(disk), &mut |_| {}).unwrap();
+            assert!(verified.is_damaged(), "sound, and does not read: {error}");
+        }
     }
     cut(&log);
 }

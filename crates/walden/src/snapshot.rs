@@ -39,11 +39,12 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
     /// A read-only log: what reading gives.
     fn refresh(&self) -> Result<()>;
 
-    /// As `refresh`, with nothing taken for granted of any file that was opened before.
+    /// As `refresh`; where the file of one of these complete segments is another one than was opened, with nothing
+    /// taken for granted of any.
     ///
     /// # Errors
     /// As `refresh`.
-    fn look_anew(&self) -> Result<()> {
+    fn look_anew(&self, _doubted: &[Arc<Segment>]) -> Result<()> {
         self.refresh()
     }
 

@@ -35,6 +35,7 @@ mod donor;
 mod doubled;
 mod inspect;
 mod layout;
+mod mend;
 mod output;
 mod plan;
 mod rebuild;

@@ -113,7 +113,7 @@ pub(super) fn plan_of(target: &Target, survey: &Survey) -> Plan {
              were cut in front may return; user metadata and accepted losses are gone",
             survey.first_seq, survey.next_seq
         );
-        if survey.is_whole() {
+        if survey.is_mendable() {
             safe.push(effect.clone());
             options.push(RepairOption { command: format!("{repair} --yes"), effect });
         }
@@ -156,20 +156,27 @@ fn safe_steps(target: &Target, survey: &Survey) -> Vec<String> {
             let path = target.names.index(piece.from.ordinal);
             steps.push(format!("removes the unsound index {}: it is made again", path.display()));
         }
-        if piece.sealed && piece.free > 0 {
-            let path = piece.from.path.display();
-            steps.push(format!("cuts {} bytes of free space off {path}", piece.free));
-        }
+    }
+    for piece in survey.spacious() {
+        let path = piece.from.path.display();
+        steps.push(format!("cuts {} bytes of free space off {path}", piece.free));
     }
     if let Some(spot) = survey.damages().find(|spot| spot.kind == Kind::Count) {
         steps.push(format!("corrects the number of complete segments ({})", spot.what));
     }
-    if let Some(spot) = survey.damages().find(|spot| spot.kind == Kind::Footer) {
-        let path = spot.path.display();
-        steps.push(format!(
-            "writes the footer of the record at byte {} of {path} again",
-            spot.offset
-        ));
+    for spot in survey.damages() {
+        let (path, at) = (spot.path.display(), spot.offset);
+        match spot.kind {
+            Kind::Footer => {
+                steps.push(format!("writes the footer of the record at byte {at} of {path} again"));
+            }
+            Kind::Surplus => steps.push(format!(
+                "cuts {} bytes that are no entry's off {path} at byte {at}, with a copy in {}",
+                spot.len,
+                target.names.quarantine().display()
+            )),
+            _ => {}
+        }
     }
     if survey.known.manifest().is_some_and(|manifest| manifest.cut.is_some()) {
         steps.push("finishes a cut that was begun".into());
@@ -202,6 +209,14 @@ fn report(target: &Target, survey: &Survey, spot: &Spot, stranger: bool) -> Dama
         Kind::Footer => options.push(RepairOption {
             command: format!("{repair} --yes"),
             effect: "writes the footer again; no entry is lost".into(),
+        }),
+        Kind::Dead => options.push(RepairOption {
+            command: format!("mv {} OUT", shell_word(&spot.path)),
+            effect: format!("takes it out of the log, which opens without it; then see: {repair}"),
+        }),
+        Kind::Surplus => options.push(RepairOption {
+            command: format!("{repair} --yes"),
+            effect: "cuts them off, with a copy; no entry is lost".into(),
         }),
         _ => {
             if let Some((first, last)) = spot.lost() {

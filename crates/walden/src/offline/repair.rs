@@ -13,8 +13,8 @@
 //! crash before it leaves a log that is damaged as before, with one empty segment more; the same command
 //! does it again. Nothing before the end of a damaged file is ever changed.
 //!
-//! **A wrong footer** of the log's last record, over a sound checksum, is written again as the header has it: no entry
-//! depends on a choice there.
+//! **What no entry depends on** ([`mend`](super::mend)) is set right without a choice: a wrong footer over a sound
+//! checksum, where opening asks for it; bytes behind the last record of a complete segment; a wrong count of segments.
 //!
 //! **Cutting** is the cut of `truncate_back`, with its commit point: opening finishes it. All that it
 //! removes is copied to quarantine before, whole. A segment behind it that begins before it goes only if one
@@ -24,6 +24,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::doubled::doubled;
+use super::mend::mend;
 use super::plan::{manifest_problem, plan_of};
 use super::rebuild::{rebuild, sync_dir};
 use super::survey::{
@@ -36,10 +37,9 @@ use crate::error::{Error, ErrorKind, Result, shell_word};
 use crate::keeper::Keeper;
 use crate::manifest::{Manifest, ManifestFile, Place};
 use crate::num;
-use crate::record::{FOOTER_LEN, footer};
 use crate::recover::scan::{Scan, Scanned};
 use crate::recover::{WriterLock, quarantine};
-use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
+use crate::segment::{READ_AHEAD, RecordSource, Step};
 use crate::storage::{Access, read_full, write_full};
 use crate::sync::Arc;
 use crate::trim::cut::Keep;
@@ -141,7 +141,7 @@ fn check(target: &Target, survey: &Survey, choice: &Choice) -> Result<()> {
     match choice {
         Choice::Safe { first_seq } => {
             let lost = manifest_problem(survey).is_some();
-            if lost && !survey.is_whole() && first_seq.is_none() {
+            if lost && !survey.is_mendable() && first_seq.is_none() {
                 return Err(Error::corrupt(
                     "the manifest is missing, and the segments are damaged too: nothing is safe",
                 )
@@ -171,7 +171,7 @@ fn check_doubled(target: &Target, survey: &Survey, seq: u64) -> Result<()> {
     )))
 }
 
-fn keeper(target: &Target) -> Result<Keeper> {
+pub(super) fn keeper(target: &Target) -> Result<Keeper> {
     let (file, found) = ManifestFile::open(&*target.storage, &target.names)?;
     // The winner may be in the kernel's cache only: nothing rests on it before it is on disk.
     file.write(&found.manifest)?;
@@ -196,15 +196,14 @@ fn safe(target: &Target, survey: &Survey, lock: WriterLock, done: &mut Repaired)
             target.storage.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
             done.steps.push(format!("removed the unsound index {}", path.display()));
         }
-        if piece.free > 0 {
-            shorten(target, piece, piece.from.len - piece.free)?;
-            let path = piece.from.path.display();
-            done.steps.push(format!("cut {} bytes of free space off {path}", piece.free));
-        }
     }
-    safe_count(target, survey, done)?;
-    safe_footer(target, survey, done)?;
-    if survey.damages().any(|spot| !spot.kind.is_mendable()) {
+    for piece in survey.spacious() {
+        shorten(target, piece, piece.from.len - piece.free)?;
+        let path = piece.from.path.display();
+        done.steps.push(format!("cut {} bytes of free space off {path}", piece.free));
+    }
+    mend(target, survey, done)?;
+    if !survey.is_mendable() {
         return Ok(());
     }
     // The rest is what opening does, and it takes the lock itself.
@@ -227,39 +226,7 @@ fn safe(target: &Target, survey: &Survey, lock: WriterLock, done: &mut Repaired)
     Ok(())
 }
 
-/// Corrects the number of complete segments, where no entry is missing.
-pub(super) fn safe_count(target: &Target, survey: &Survey, done: &mut Repaired) -> Result<()> {
-    if survey.damages().any(|spot| spot.kind == Kind::Count) {
-        let mut keeper = keeper(target)?;
-        let mut next = keeper.manifest.clone();
-        next.sealed_count = num::size(survey.pieces.iter().filter(|piece| piece.sealed).count());
-        keeper.commit(next)?;
-        done.steps.push("corrected the number of complete segments".into());
-    }
-    Ok(())
-}
-
-/// Writes the footer of the last record again, as its header says, which the checksum covers.
-fn safe_footer(target: &Target, survey: &Survey, done: &mut Repaired) -> Result<()> {
-    let Some(spot) = survey.damages().find(|spot| spot.kind == Kind::Footer) else { return Ok(()) };
-    let io = |error| Error::io("write the footer", &spot.path, error);
-    let file = target.storage.open(&spot.path, Access::ReadWrite).map_err(io)?;
-    let mut source = RecordSource::new(Arc::clone(&file), ONE_RECORD);
-    let end = spot.offset + spot.len;
-    let Step::Record(record) = source.record_at(spot.offset, end).map_err(io)? else {
-        return Err(Error::corrupt("the record changed meanwhile").path(&spot.path));
-    };
-    write_full(&*file, &footer(record.header.size), end - FOOTER_LEN).map_err(io)?;
-    file.sync_all().map_err(io)?;
-    done.steps.push(format!(
-        "wrote the footer of the record at byte {} of {} again",
-        spot.offset,
-        spot.path.display()
-    ));
-    Ok(())
-}
-
-fn shorten(target: &Target, piece: &Piece, len: u64) -> Result<()> {
+pub(super) fn shorten(target: &Target, piece: &Piece, len: u64) -> Result<()> {
     let path = &piece.from.path;
     let io = |doing: &str, error| Error::io(doing, path, error);
     let file = target
@@ -407,7 +374,7 @@ fn write_again(target: &Target, survey: &Survey, piece: &Piece, end: u64) -> Res
 }
 
 /// Copies to quarantine what lies behind the given ends and is not zeros.
-fn keep_tails(
+pub(super) fn keep_tails(
     target: &Target,
     survey: &Survey,
     ends: &[(&Piece, u64)],

@@ -11,10 +11,11 @@
 use std::path::PathBuf;
 
 use super::donor::{Donor, Taking};
+use super::mend::mend;
 use super::output::{Sink, put_run};
 use super::plan::plan_of;
 use super::rebuild::sync_dir;
-use super::repair::{Repaired, locked_survey, safe_count};
+use super::repair::{Repaired, locked_survey};
 use super::survey::{Known, Piece, Survey, expect_log, survey};
 use super::{Progress, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -95,7 +96,7 @@ pub fn repair_from(
     }
     // A file that stands for several is one less than the manifest counts.
     let survey = locked_survey(target, progress)?;
-    safe_count(target, &survey, &mut done)?;
+    mend(target, &survey, &mut done)?;
     let left = plan_of(target, &locked_survey(target, progress)?);
     done.still_damaged = left.is_damaged();
     done.next_command =

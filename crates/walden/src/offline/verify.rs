@@ -135,13 +135,14 @@ pub fn verify(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Ver
 
 pub(super) fn finding(target: &Target, spot: &Spot) -> Finding {
     let severity = match spot.kind {
-        Kind::Damage | Kind::Front | Kind::Count | Kind::Footer => Severity::Damage,
+        kind if kind.is_damage() => Severity::Damage,
         Kind::InFlight => Severity::InFlight,
         Kind::Torn => Severity::Torn,
-        Kind::Note => Severity::Note,
+        _ => Severity::Note,
     };
     let lost = spot.lost();
-    let none = spot.last.is_some() && lost.is_none() || spot.kind.is_mendable();
+    let none =
+        spot.last.is_some() && lost.is_none() || spot.kind.is_mendable() || spot.kind == Kind::Dead;
     Finding {
         severity,
         path: spot.path.clone(),

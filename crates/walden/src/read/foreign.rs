@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{self, Found, Manifest};
 use crate::segment::{Names, Segment};
 use crate::snapshot::{Snapshot, View};
-use crate::storage::Storage;
+use crate::storage::{Access, Storage};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::watermark::{Level, Watermark};
 
@@ -256,8 +256,14 @@ impl View for Foreign {
         Err(last.unwrap_or_else(fault::restless))
     }
 
-    fn look_anew(&self) -> Result<()> {
-        self.work.lock().survey.forget();
+    fn look_anew(&self, doubted: &[Arc<Segment>]) -> Result<()> {
+        let replaced = |segment: &Arc<Segment>| {
+            let file = self.storage.open(&segment.path, Access::Read);
+            file.and_then(|file| file.len()).ok() != segment.end().ok()
+        };
+        if doubted.iter().any(replaced) {
+            self.work.lock().survey.forget();
+        }
         self.refresh()
     }
 

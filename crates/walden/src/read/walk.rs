@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -392,10 +393,12 @@ impl Walk {
     /// start; else it is what it looks like.
     fn settle(&mut self, target: u64, error: Error) -> Result<()> {
         if self.view.is_foreign() {
-            // A segment may have been written anew since it was opened (`compress`), and be another file now.
-            match error.is_corruption() && !std::mem::replace(&mut self.anew, true) {
-                true => self.view.look_anew()?,
-                false => self.view.refresh()?,
+            // A complete segment may have been written anew since it was opened (`compress`), and be another file now.
+            let damaged = error.file().filter(|_| error.is_corruption());
+            let doubted = damaged.map_or_else(Vec::new, |path| self.doubted(path));
+            match doubted.is_empty() || std::mem::replace(&mut self.anew, true) {
+                true => self.view.refresh()?,
+                false => self.view.look_anew(&doubted)?,
             }
         }
         if self.view.era() != self.era {
@@ -417,6 +420,17 @@ impl Walk {
             _ => error,
         };
         Err(told(&*self.view, error))
+    }
+
+    /// Complete segments that may have led to an error about this file: its own, and the one before, where that ended
+    /// elsewhere than it does.
+    fn doubted(&self, path: &Path) -> Vec<Arc<Segment>> {
+        let segments = &self.snapshot.segments;
+        let Some(at) = segments.iter().position(|segment| segment.path == path) else {
+            return Vec::new();
+        };
+        let two = segments.get(at.saturating_sub(1)..=at).unwrap_or_default();
+        two.iter().filter(|segment| segment.is_sealed()).cloned().collect()
     }
 
     /// Keeps the error, in case trying again and again comes to nothing.

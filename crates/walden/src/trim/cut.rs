@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::manifest::{Cut, Manifest, Place};
 use crate::segment::source::first_nonzero;
-use crate::segment::{ONE_RECORD, RecordSource, Step};
-use crate::storage::{Access, write_full};
+use crate::segment::{Names, ONE_RECORD, RecordSource, Step};
+use crate::storage::{Access, Storage, write_full};
 use crate::sync::Arc;
 
 /// What a cut keeps.
@@ -96,7 +96,7 @@ impl Keeper {
     pub(crate) fn remove_dead(&self, segments: &[u64]) -> Result<()> {
         let Some(cut) = self.manifest.cut else { return Ok(()) };
         for ordinal in segments.iter().filter(|o| (cut.dead_from..cut.dead_to).contains(*o)) {
-            self.check_dead(*ordinal, &cut)?;
+            check_dead(&*self.storage, &self.names, *ordinal, &cut)?;
             self.remove_if_there(&self.names.wal(*ordinal))?;
             self.remove_if_there(&self.names.index(*ordinal))?;
         }
@@ -124,33 +124,6 @@ impl Keeper {
             file.set_len(len).map_err(|error| io("cut the segment", error))?;
         }
         file.sync_all().map_err(|error| io("sync the segment", error))
-    }
-
-    /// A file that was declared dead may be torn or zeroed. It is refused only if it holds, soundly,
-    /// what the cut does not cover: then it is not the file that was meant.
-    fn check_dead(&self, ordinal: u64, cut: &Cut) -> Result<()> {
-        let path = self.names.wal(ordinal);
-        let io = |error| Error::io("read a segment that was cut", &path, error);
-        let file = match self.storage.open(&path, Access::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(io(error)),
-        };
-        let len = file.len().map_err(io)?;
-        let mut source = RecordSource::new(Arc::clone(&file), ONE_RECORD);
-        if let Step::Record(record) = source.record_at(0, len).map_err(io)?
-            && record.seq() < cut.first_cut
-        {
-            return Err(Error::corrupt(format!(
-                "this segment was cut from seq id {} on, and begins with {}",
-                cut.first_cut,
-                record.seq()
-            ))
-            .path(&path)
-            .offset_at(0)
-            .advice("was it restored from a backup? move it away to open the log without it"));
-        }
-        Ok(())
     }
 
     /// Step 4: the new active segment. Returns its ordinal. Safe to repeat.
@@ -219,4 +192,39 @@ impl Manifest {
     pub(crate) fn needs_next(&self, ordinal: u64) -> bool {
         self.cut.is_some_and(|cut| cut.prepared.is_some()) && ordinal == self.next_ordinal
     }
+}
+
+/// A file that was declared dead may be torn or zeroed. It is refused only if it holds, soundly,
+/// what the cut does not cover: then it is not the file that was meant.
+///
+/// # Errors
+/// `Corrupt`, with what to do about it; `Io`.
+pub(crate) fn check_dead(
+    storage: &dyn Storage,
+    names: &Names,
+    ordinal: u64,
+    cut: &Cut,
+) -> Result<()> {
+    let path = names.wal(ordinal);
+    let io = |error| Error::io("read a segment that was cut", &path, error);
+    let file = match storage.open(&path, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
+    };
+    let len = file.len().map_err(io)?;
+    let mut source = RecordSource::new(Arc::clone(&file), ONE_RECORD);
+    if let Step::Record(record) = source.record_at(0, len).map_err(io)?
+        && record.seq() < cut.first_cut
+    {
+        return Err(Error::corrupt(format!(
+            "this segment was cut from seq id {} on, and begins with {}",
+            cut.first_cut,
+            record.seq()
+        ))
+        .path(&path)
+        .offset_at(0)
+        .advice("was it restored from a backup? move it away to open the log without it"));
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@
 
 mod child;
 mod doubt;
+mod ends;
 #[path = "../engine/mod.rs"]
 mod engine;
 mod flags;

@@ -1,10 +1,14 @@
 //! Cuts begun and not finished, and the dead files that they leave.
 
+use std::sync::Arc;
+
+use walden::offline::{self, Target};
 use walden::{ErrorKind, SyncStrategy, Wal};
 use walden_sim::{EIO, Fault, OpKind};
 
 use crate::support::{
-    Lab, ManifestBytes, assert_goes_on, entries, every_stop, payload, payloads, read_only, record,
+    DIR, Lab, ManifestBytes, assert_goes_on, entries, every_stop, payload, payloads, read_only,
+    record,
 };
 
 type Found = (u64, Vec<Vec<u8>>);
@@ -197,6 +201,15 @@ fn a_dead_file_with_records_below_the_cut_is_refused() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.file().unwrap().ends_with(name), "{error}");
         assert!(lab.has(name), "it was not removed");
+        // The tools say it, too, and the way out that they name is one.
+        let target =
+            Target::new(DIR, "segment", Arc::new(lab.disk.clone()), Arc::new(lab.clock.clone()));
+        let plan = offline::repair_plan(&target, &mut |_| {}).unwrap();
+        let told = plan.damages.iter().find(|damage| damage.path.ends_with(name)).unwrap();
+        assert_eq!(told.options[0].command, format!("mv {DIR}/{name} OUT"), "{plan:?}");
+        assert!(offline::verify(&target, &mut |_| {}).unwrap().is_damaged());
+        lab.remove(name);
+        assert_eq!(entries(&lab.open()), cut.after);
     }
 }
 

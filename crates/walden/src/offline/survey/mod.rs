@@ -64,6 +64,10 @@ pub(super) enum Kind {
     Count,
     /// The last record is proved, and its footer does not lead to it: opening, which asks that alone, refuses the log.
     Footer,
+    /// Bytes at the end of a complete segment that are no entry's.
+    Surplus,
+    /// A file that a cut in progress removes, and that holds what it does not cover.
+    Dead,
     /// Behind the last sound record, beside a writer.
     InFlight,
     /// Behind the last sound record, without a writer.
@@ -74,12 +78,12 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) const fn is_damage(self) -> bool {
-        matches!(self, Self::Damage | Self::Front | Self::Count | Self::Footer)
+        matches!(self, Self::Damage | Self::Front | Self::Dead) || self.is_mendable()
     }
 
     /// Damage that no entry is lost by, and that repair mends without a choice.
     pub(super) const fn is_mendable(self) -> bool {
-        matches!(self, Self::Count | Self::Footer)
+        matches!(self, Self::Count | Self::Footer | Self::Surplus)
     }
 }
 
@@ -101,6 +105,8 @@ pub(super) struct Spot {
     pub(super) behind_in_log: u64,
     /// Records that may be sound stand behind it, and nothing proved leads to them.
     pub(super) candidates: u64,
+    /// A record of a newer version is there: nothing is known of what it holds.
+    pub(super) newer: bool,
 }
 
 impl Spot {
@@ -123,6 +129,7 @@ impl Spot {
             behind_in_file: 0,
             behind_in_log: 0,
             candidates: 0,
+            newer: false,
         }
     }
 }
@@ -158,6 +165,17 @@ impl Survey {
     /// No entry is damaged or missing; the manifest may be.
     pub(super) fn is_whole(&self) -> bool {
         self.damages().next().is_none()
+    }
+
+    /// No entry is damaged or missing; of what else is wrong, repair asks nothing.
+    pub(super) fn is_mendable(&self) -> bool {
+        self.damages().all(|spot| spot.kind.is_mendable())
+    }
+
+    /// Complete segments that end in zeros, of which it is known that no entries were there.
+    pub(super) fn spacious(&self) -> impl Iterator<Item = &Piece> {
+        let told = |piece: &Piece| self.damages().any(|spot| spot.path == piece.from.path);
+        self.pieces.iter().filter(move |piece| piece.sealed && piece.free > 0 && !told(piece))
     }
 
     pub(super) fn tail(&self) -> Option<&Spot> {

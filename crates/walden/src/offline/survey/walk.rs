@@ -1,5 +1,6 @@
 //! The walk over all segments of a survey, in order.
 
+mod ends;
 mod finish;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use crate::manifest::Manifest;
 use crate::offline::{Progress, Target};
 use crate::record::{Fault, Unreadable};
 use crate::recover::scan::{Candidate, later_record};
-use crate::recover::{Folder, LockNote, flagged};
+use crate::recover::{Folder, LockNote, MAX_OPEN, flagged};
 use crate::segment::index::EVERY;
 use crate::segment::search::Search;
 use crate::segment::source::first_nonzero;
@@ -39,6 +40,8 @@ pub(super) struct Walk<'a> {
     done: u64,
     total: u64,
     contents: Contents,
+    /// Another program's, which completes each segment before it makes the next: opening asks how each begins.
+    foreign: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -71,7 +74,9 @@ impl<'a> Walk<'a> {
         let dictionaries = Dictionaries::new(Arc::clone(&target.storage), &target.names);
         let contents = Contents::new(dictionaries);
         let (expected, pending) = (None, None);
-        Self { target, out, log_id, expected, pending, ended: false, done: 0, total: 0, contents }
+        let (done, total) = (0, 0);
+        let (ended, foreign) = (false, false);
+        Self { target, out, log_id, expected, pending, ended, done, total, contents, foreign }
     }
 
     pub(super) fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<Survey> {
@@ -89,6 +94,14 @@ impl<'a> Walk<'a> {
             candidates.push(candidate);
         }
         let count = candidates.len();
+        self.foreign = match (&self.out.known, &manifest) {
+            (Known::Missing(why), _) => why.is_none(),
+            (_, Some(manifest)) => {
+                let open = candidates.iter().filter(|from| from.ordinal >= manifest.open_from);
+                open.count() > MAX_OPEN
+            }
+            _ => false,
+        };
         for (at, candidate) in candidates.into_iter().enumerate() {
             progress(Progress { path: candidate.path.clone(), done: self.done, total: self.total });
             self.before(&candidate, manifest.as_ref());
@@ -184,6 +197,7 @@ impl<'a> Walk<'a> {
     ) -> Result<()> {
         let sealed = self.is_sealed(from.ordinal, is_last);
         let mut piece = self.piece(from, sealed);
+        self.begin_foreign(&piece)?;
         let mut borders = self.borders(&piece, is_last);
         if self.ended {
             self.behind_the_end(&mut piece)?;
@@ -256,7 +270,7 @@ impl<'a> Walk<'a> {
             let trusted = self.is_trusted(from.ordinal, at, piece.sealed);
             let fault = match source.record_at(at, from.len).map_err(io)? {
                 Step::Record(record)
-                    if record.footer_ok || trusted || self.overlaps(at, record.seq()) =>
+                    if record.footer_ok || trusted || self.is_misplaced(at, record.seq()) =>
                 {
                     let (seq, next, len) = (record.seq(), record.next_seq(), record.len());
                     self.out.flagged |= record.header.size != record.header.payload_len();
@@ -287,6 +301,9 @@ impl<'a> Walk<'a> {
                     let len = crate::record::Header::parse(header).map_or(0, |h| h.record_len());
                     let next = self.behind_malformed(&mut source, piece, at + len)?;
                     self.damage(piece, at, fault.to_string(), next)?;
+                    if let Some(spot) = self.out.spots.last_mut() {
+                        spot.newer = fault == Fault::Newer;
+                    }
                     match next {
                         Some(next) => at = next.offset,
                         None => break,
@@ -313,10 +330,11 @@ impl<'a> Walk<'a> {
         if borders.index.is_some() { IndexState::Sound } else { IndexState::Stale }
     }
 
-    /// Whether a segment begins with what an earlier one holds: no crash leaves that, whatever the record's footer is,
-    /// and opening refuses it, too.
-    fn overlaps(&self, at: u64, seq: u64) -> bool {
-        at == 0 && self.expected.is_some_and(|expected| seq < expected)
+    /// Whether a segment begins with what an earlier one holds, or in another program's log with anything else than
+    /// what follows: no crash leaves that, whatever the record's footer is, and opening refuses it, too.
+    fn is_misplaced(&self, at: u64, seq: u64) -> bool {
+        let elsewhere = |expected| seq < expected || self.foreign && seq > expected;
+        at == 0 && self.expected.is_some_and(elsewhere)
     }
 
     /// Takes note of a sound record. False: it doesn't follow, in the doubt zone.
@@ -335,7 +353,7 @@ impl<'a> Walk<'a> {
         let follows = if first { seq <= begin } else { seq == begin };
         // Without a mark, a whole segment may be missing before this one; else it is for `unsound`.
         let skips = self.out.zone.is_none() && at == 0 && seq > begin;
-        if !follows && !trusted && !skips && !self.overlaps(at, seq) {
+        if !follows && !trusted && !skips && !self.is_misplaced(at, seq) {
             return false;
         }
         if let Some(spot) = self.pending.take().and_then(|spot| self.out.spots.get_mut(spot)) {

@@ -1,11 +1,9 @@
 //! What the walk over all segments amounts to: names against the manifest, accepted losses, what stands behind each
 //! damage.
 
-use super::{ACTIVE_MISSING, Kind, Manifest, Spot, Walk};
-use crate::error::{Error, Result};
+use super::{ACTIVE_MISSING, Kind, Manifest, Piece, Spot, Walk};
+use crate::error::Result;
 use crate::recover::MAX_OPEN;
-use crate::segment::{ONE_RECORD, RecordSource, Step};
-use crate::sync::Arc;
 
 impl Walk<'_> {
     /// What can be told only when all was read.
@@ -47,33 +45,12 @@ impl Walk<'_> {
         if let Some(manifest) = manifest {
             self.check_names(manifest);
             self.check_open(manifest);
+            self.check_dead(manifest)?;
         }
-        self.check_last()?;
+        self.check_ends()?;
+        self.find_surplus();
         self.accept_losses();
         self.count_behind();
-        Ok(())
-    }
-
-    /// Of a log that ends where the mark says, opening reads the last record alone, by its footer.
-    fn check_last(&mut self) -> Result<()> {
-        let (Some(zone), Some(piece)) = (self.out.zone, self.out.pieces.last()) else {
-            return Ok(());
-        };
-        let from = &piece.from;
-        if piece.end == 0 || (from.ordinal, piece.end) != (zone.ordinal, zone.offset) {
-            return Ok(());
-        }
-        let Some((offset, seq)) = piece.wrong_footers.last().copied() else { return Ok(()) };
-        let mut source = RecordSource::new(Arc::clone(&from.file), ONE_RECORD);
-        let step = source.record_before(piece.end);
-        let step = step.map_err(|error| Error::io("read", &from.path, error))?.1;
-        if matches!(step, Step::Record(record) if record.next_seq() == zone.next_seq) {
-            return Ok(());
-        }
-        let what = "the log's last record has a wrong footer over a sound checksum: the entry is proved, and \
-                    opening asks for both";
-        let spot = Spot::blank(Kind::Footer, from.path.clone(), seq, what);
-        self.push(Spot { ordinal: from.ordinal, offset, len: piece.end - offset, ..spot });
         Ok(())
     }
 
@@ -101,17 +78,22 @@ impl Walk<'_> {
         }
     }
 
+    pub(super) fn open(&self, manifest: &Manifest) -> Vec<&Piece> {
+        let pieces = self.out.pieces.iter();
+        pieces.filter(|piece| piece.from.ordinal >= manifest.open_from).collect()
+    }
+
     /// More open segments than a log leaves count as another program's, which completes each before it makes the next:
     /// opening refuses one that does not end with a record, but for the last.
     fn check_open(&mut self, manifest: &Manifest) {
-        let mut open: Vec<_> = self.out.pieces.iter().collect();
-        open.retain(|piece| piece.from.ordinal >= manifest.open_from);
+        let open = self.open(manifest);
         let Some((last, complete)) = open.split_last().filter(|_| open.len() > MAX_OPEN) else {
             return;
         };
         let last = last.from.ordinal;
         let what = format!(
-            "{} segments are open, and a log leaves {MAX_OPEN} at most: something else wrote those behind this one,              which is not complete",
+            "{} segments are open, and a log leaves {MAX_OPEN} at most: something else wrote those behind this one, \
+             which is not complete",
             open.len()
         );
         let spacious = complete.iter().find(|piece| piece.free > 0).map(|piece| Spot {
