@@ -432,6 +432,7 @@ impl Log {
         *self.epoch.lock() = keeper.manifest.epoch();
         let live = keeper.manifest.first_ordinal..keeper.manifest.open_from;
         self.change_snapshot(|snapshot| {
+            snapshot.epochs.clone_from(&keeper.manifest.epochs);
             snapshot.segments.retain(|segment| live.contains(&segment.ordinal));
             for segment in &snapshot.segments {
                 segment.seal();

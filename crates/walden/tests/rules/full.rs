@@ -11,7 +11,7 @@ fn full(lab: &Lab) {
     lab.disk.set_capacity(Some(lab.disk.used()));
 }
 
-fn room(lab: &Lab) {
+pub(crate) fn room(lab: &Lab) {
     lab.disk.set_capacity(None);
 }
 
@@ -348,7 +348,7 @@ fn no_space_from_a_sync_is_a_failed_sync() {
 }
 
 /// A log with a torn tail on a disk without room for a copy of it.
-fn torn_and_full() -> Lab {
+pub(crate) fn torn_and_full() -> Lab {
     let lab = Lab::new(SyncStrategy::Always, 240);
     let wal = lab.open();
     Lab::append(&wal, 1..=8);

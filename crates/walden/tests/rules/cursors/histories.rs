@@ -3,7 +3,8 @@
 use walden::{ErrorKind, Retention, Start, SyncStrategy};
 
 use super::{FILE, commit, kind, only, only_named, rest};
-use crate::support::{Lab, every_stop};
+use crate::full::{room, torn_and_full};
+use crate::support::{Lab, every_stop, payload};
 
 /// `truncate_front` does as it is told.
 #[test]
@@ -233,4 +234,26 @@ fn a_cursors_file_beside_another_history() {
         wal.append("another history's").unwrap();
     }
     assert_eq!(only(&wal).problem.unwrap().kind(), ErrorKind::Truncated);
+}
+
+/// What opening could not cut for want of room is cut later, and begins the epoch then: what is appended behind it is
+/// known by that, not by the epoch that the log was opened with.
+#[test]
+fn a_tail_cut_late_begins_an_epoch() {
+    let lab = torn_and_full();
+    let wal = lab.open();
+    assert!(wal.append(b"refused").unwrap_err().is_out_of_space());
+    room(&lab);
+    assert_eq!(wal.append(payload(9)).unwrap(), 9);
+    let cursor = wal.cursor("c", Start::First).unwrap();
+    cursor.commit(9).unwrap();
+    let sent = wal.frames(9, 1000).unwrap().unwrap().epochs();
+    drop(cursor);
+    wal.close().unwrap();
+    drop(wal);
+    let wal = lab.open();
+    assert_eq!(wal.frames(9, 1000).unwrap().unwrap().epochs(), sent);
+    let cursor = wal.cursor("c", Start::First).unwrap();
+    cursor.check().unwrap();
+    assert_eq!(cursor.position(), 10);
 }
