@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::fault;
 use super::unpacked::Unpacked;
 use crate::error::{Error, Result};
+use crate::num;
 use crate::record::{HEADER_LEN, Header, Packed, decode_plain};
 use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
 use crate::sync::Arc;
@@ -129,6 +130,34 @@ impl Cursor {
         let Some(header) = header else { return false };
         self.held = Some(Held { offset, header, count: 1, ..held });
         true
+    }
+
+    /// The payload of the entry `seq`, as a part of the window, if it is in the record held or a plain one right behind,
+    /// and not compressed: what reading on and on nearly always meets, in one step instead of two.
+    #[inline]
+    pub(super) fn pass_in_window(&mut self, seq: u64) -> Option<Range<usize>> {
+        let held = self.held.filter(|held| held.fill == self.source.fills())?;
+        if held.next_seq() != seq {
+            return self.in_batch(held, seq);
+        }
+        let offset = held.end();
+        let rest = self.source.rest_range(offset);
+        let header = decode_plain(self.source.part(rest.clone()), seq)?;
+        self.held = Some(Held { offset, header, count: 1, ..held });
+        let from = rest.start + num::index(HEADER_LEN);
+        Some(from..from + num::index(header.payload_len()))
+    }
+
+    /// An entry of the batch held.
+    #[inline]
+    fn in_batch(&self, held: Held, seq: u64) -> Option<Range<usize>> {
+        if !held.contains(seq) || !held.header.is_packed() || held.header.codec() != 0 {
+            return None;
+        }
+        let (body, index) = (held.offset + HEADER_LEN, seq - held.seq());
+        let body = self.source.place(body, held.header.payload_len())?;
+        let entry = Packed::place(self.source.part(body.clone()), held.count, index)?;
+        Some(body.start + entry.start..body.start + entry.end)
     }
 
     /// The held record: its header, its seq ids, and its bytes.

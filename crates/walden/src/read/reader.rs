@@ -47,7 +47,15 @@ impl Reader {
     /// # Errors
     /// `Removed` (the position fell below the first seq id), `Truncated`, `Lost`, `Corrupt`, `Unsupported`,
     /// `Io`; the position stays.
+    #[inline]
     pub fn read_next(&mut self) -> Result<Option<EntryRef<'_>>> {
+        if let Some((seq, payload)) = self.walk.pass_in_window() {
+            return Ok(Some(EntryRef::new(seq, self.walk.part(payload))));
+        }
+        self.read_next_anywhere()
+    }
+
+    fn read_next_anywhere(&mut self) -> Result<Option<EntryRef<'_>>> {
         if !self.walk.forward()? {
             self.walk.view().refresh()?;
             if !self.walk.forward()? {

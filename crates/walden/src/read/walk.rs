@@ -153,6 +153,35 @@ impl Walk {
             && self.view.still(self.era, position)
     }
 
+    /// The entry at the position, if the step to it is one of those and it is not compressed: its seq id, and where in
+    /// the window ([`part`](Self::part)) its payload lies. The position then moves behind it.
+    #[inline]
+    pub(crate) fn pass_in_window(&mut self) -> Option<(u64, Range<usize>)> {
+        let position = self.position;
+        if position >= self.end || !self.snapshot.losses.is_empty() {
+            return None;
+        }
+        let cursor = self.cursor.as_mut().filter(|cursor| cursor.source.fills() == self.asked)?;
+        let payload = cursor.pass_in_window(position)?;
+        if !self.view.still(self.era, position) {
+            return None;
+        }
+        self.position = position.saturating_add(1);
+        Some((position, payload))
+    }
+
+    /// A part of the window.
+    #[inline]
+    pub(crate) fn part(&self, range: Range<usize>) -> &[u8] {
+        self.cursor.as_ref().map_or(&[], |cursor| cursor.source.part(range))
+    }
+
+    /// The same, kept alive instead of borrowed.
+    #[inline]
+    pub(crate) fn share_part(&self, range: Range<usize>) -> Bytes {
+        self.cursor.as_ref().map_or_else(Bytes::new, |cursor| cursor.source.share_part(range))
+    }
+
     fn forward_anywhere(&mut self) -> Result<bool> {
         for _ in 0..RETRIES {
             if self.position >= self.end {

@@ -1,5 +1,7 @@
 //! The body of a record that holds a batch: `count`, `count` cumulative end offsets, the entries' bytes.
 
+use std::ops::Range;
+
 use super::decode::Fault;
 use super::layout::read_u32;
 use crate::num;
@@ -51,6 +53,20 @@ impl<'a> Packed<'a> {
     pub(crate) fn entry(stored: &'a [u8], index: u64) -> Option<&'a [u8]> {
         let (count, rest) = stored.split_first_chunk::<COUNT_LEN>()?;
         Self::entry_behind(u64::from(read_u32(count, 0)?), rest, index)
+    }
+
+    /// Where in such a body, of `count` entries, entry `index` lies.
+    #[inline]
+    pub(crate) fn place(stored: &[u8], count: u64, index: u64) -> Option<Range<usize>> {
+        let at = COUNT_LEN + num::index(index).checked_mul(4)?;
+        let start = match index {
+            0 => 0,
+            _ => read_u32(stored, at - 4)?,
+        };
+        let end = read_u32(stored, at)?;
+        let bytes = COUNT_LEN + num::index(count).checked_mul(4)?;
+        let place = |offset: u32| bytes.checked_add(num::index(u64::from(offset)));
+        Some(place(start)?..place(end)?)
     }
 
     /// Entry `index` of what follows `count`, proved before.

@@ -4,6 +4,7 @@
 //! proved: a record above [`BUFFER_LIMIT`] has its checksum computed piecewise first.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
@@ -80,8 +81,20 @@ impl RecordSource {
     /// What the window holds from `offset` on, without asking the file.
     #[inline]
     pub(crate) fn rest(&self, offset: u64) -> &[u8] {
+        self.part(self.rest_range(offset))
+    }
+
+    /// Where in the window that lies.
+    #[inline]
+    pub(crate) fn rest_range(&self, offset: u64) -> Range<usize> {
         let from = offset.checked_sub(self.start).map_or(self.valid, num::index);
-        self.buf.get(from..self.valid).unwrap_or_default()
+        from..self.valid
+    }
+
+    /// A part of the window.
+    #[inline]
+    pub(crate) fn part(&self, range: Range<usize>) -> &[u8] {
+        self.buf.get(range).unwrap_or_default()
     }
 
     /// A part of the window, kept alive instead of borrowed.
@@ -92,8 +105,16 @@ impl RecordSource {
         self.buf.slice_ref(part)
     }
 
+    /// As [`part`](Self::part), kept alive instead of borrowed.
     #[inline]
-    fn place(&self, offset: u64, len: u64) -> Option<std::ops::Range<usize>> {
+    pub(crate) fn share_part(&self, range: Range<usize>) -> Bytes {
+        let is_there = range.start <= range.end && range.end <= self.buf.len();
+        if is_there { self.buf.slice(range) } else { Bytes::new() }
+    }
+
+    /// Where in the window bytes of the file lie; `None` where it doesn't hold all of them.
+    #[inline]
+    pub(crate) fn place(&self, offset: u64, len: u64) -> Option<Range<usize>> {
         let from = num::index(offset.checked_sub(self.start)?);
         let to = from.checked_add(num::index(len))?;
         (to <= self.valid).then_some(from..to)
