@@ -31,9 +31,10 @@ pub(crate) fn close(log: &Log) -> Result<()> {
     let _span = crate::trace::closing(log.names.dir());
     log.signal.stop();
     let result = close_cleanly(log);
-    log.forget_unwritten();
+    // In this order: what is forgotten must be taken for written by nobody.
     log.latch.shut();
     log.watermark.close();
+    log.forget_unwritten();
     log.unlock();
     crate::trace::closed(&result);
     result

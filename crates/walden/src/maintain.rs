@@ -382,10 +382,8 @@ impl Log {
             self.signal.kick(Job::Prepare);
         }
         let sealed = self.noted(self.seal_complete());
-        if let Err(error) = &sealed
-            && error.is_out_of_space()
-        {
-            // Appends that wait for a seal would wait for as long as the disk is full.
+        if let Err(error) = &sealed {
+            // Appends that wait for a seal would wait for as long as the disk is full, or the file says no.
             let mut refused = self.signal.refused.lock();
             *refused = (refused.0 + 1, Some(error.clone()));
             drop(refused);

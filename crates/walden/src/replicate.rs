@@ -11,6 +11,7 @@ use crate::read::Walk;
 use crate::record::{self, Packed, Record};
 use crate::snapshot::View;
 use crate::sync::Arc;
+use crate::trim::epoch::busy;
 use crate::watermark::refuse_in_callback;
 
 impl Log {
@@ -41,7 +42,7 @@ impl Log {
         let mut at = next;
         while at < seqs.end {
             let (id, end) = stretch(frames, at)?;
-            self.graft(frames, at..end, id)?;
+            self.graft(frames, at..end, id, era)?;
             at = end;
         }
         self.settle_before(seqs.end, era)?;
@@ -64,20 +65,22 @@ impl Log {
     }
 
     /// Appends the records of one epoch.
-    fn graft(&self, frames: &Frames, seqs: Range<u64>, epoch: u128) -> Result<()> {
-        self.adopt_epoch(epoch)?;
+    ///
+    /// # Errors
+    /// `Busy` where someone appended or cut in between: what was checked is not so any more.
+    fn graft(&self, frames: &Frames, seqs: Range<u64>, epoch: u128, era: u64) -> Result<()> {
+        self.adopt_epoch(epoch, seqs.start, era)?;
         let _turn = self.take_turn(true)?;
-        let appended = self.watermark.appended();
-        if appended == seqs.start && *self.epoch.lock() == epoch {
-            frames
-                .records()
-                .filter(|(record, _)| seqs.contains(&record.seq()))
-                .try_for_each(|(record, bytes)| self.append_stored(bytes, record.count))
-        } else {
-            // Someone appended or cut in between: what was checked is not so any more.
-            Err(Error::new(ErrorKind::Busy, "the log changed while frames were being appended")
-                .advice("send them again; only one source may write to a log that copies another"))
+        // With the turn, nobody else appends, and a cut waits for its end.
+        self.still_ends(seqs.start, era)?;
+        if *self.epoch.lock() != epoch {
+            return Err(busy());
         }
+        let records = frames.records().filter(|(record, _)| seqs.contains(&record.seq()));
+        for (record, bytes) in records {
+            self.append_stored(bytes, record.count)?;
+        }
+        Ok(())
     }
 
     /// Refuses what is not a continuation of what is here.
@@ -134,6 +137,8 @@ impl Log {
         match walk.forward() {
             Ok(true) => {}
             Err(error) if !error.is_truncated() => return Err(error),
+            // What keeps it from being written is said; else it was cut.
+            Ok(false) if self.has_come(seq)? && walk.forward()? => {}
             Ok(false) | Err(_) => return Err(diverged(seq, "the log was cut meanwhile")),
         }
         let (_, seqs, own) = walk.record()?;

@@ -46,6 +46,7 @@ impl Log {
         trace::rotated(complete.ordinal, successor);
         oldest.segment.note_last_append(&*oldest.file);
         oldest.file.cool();
+        oldest.stop_growing();
         let begun = self.clock.elapsed();
         oldest.sync_with(complete.end, || keeper.seal(&complete, successor))?;
         let took = self.clock.elapsed().saturating_sub(begun);

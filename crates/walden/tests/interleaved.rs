@@ -6,17 +6,23 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use std::sync::mpsc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use walden::offline::{self, Target};
 use walden::storage::{Access, DirEntry, File, Storage};
-use walden::{Config, Maintenance, SyncStrategy, Wal};
-use walden_sim::{Action, EIO, Fault, OpKind, SimClock, SimDisk};
+use walden::{Config, ErrorKind, LogReader, Maintenance, SyncStrategy, Wal};
+use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind, SimClock, SimDisk};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// What happens in the middle of the next making and shortening of a file, the next write, and the next sync.
+/// What happens in the middle of the next making, shortening and growing of a file, the next write, and the next sync.
 #[derive(Default)]
 struct Hooks {
     create: Option<Hook>,
     shorten: Option<Hook>,
+    grow: Option<Hook>,
     write: Option<Hook>,
     sync: Option<Hook>,
 }
@@ -94,6 +100,7 @@ impl File for HookedFile {
         self.0.sync_all()
     }
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.1.fire(|hooks| &mut hooks.grow);
         self.0.allocate(offset, len)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -127,13 +134,12 @@ fn records_that_come_during_a_round_wait_for_those_before_them() {
     wal.append([1; 20]).unwrap();
     let (in_write, in_sync) = (wal.clone(), wal.clone());
     *hooked.hooks.lock().unwrap() = Hooks {
-        create: None,
-        shorten: None,
         write: Some(Box::new(move || {
             in_write.append([2; 20]).unwrap();
             in_write.append([3; 20]).unwrap();
         })),
         sync: Some(Box::new(move || in_sync.flush().unwrap())),
+        ..Hooks::default()
     };
     wal.sync().unwrap();
     assert_eq!(wal.next_seq(), 4, "both hooks ran");
@@ -183,4 +189,118 @@ fn a_panic_of_the_logs_thread_is_told_to_who_waits() {
     });
     let kind = wait.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
     assert_eq!(kind, Some(walden::ErrorKind::Poisoned));
+}
+
+/// Long enough for what another thread does meanwhile; where it can't, it is waited for in vain.
+const MEANWHILE: Duration = Duration::from_millis(300);
+
+/// While an append gets more space in the active segment, another one moves the log on, and the segment is sealed: it
+/// is as long as what it holds all the same, for who goes by its length.
+#[test]
+fn what_is_sealed_gets_no_space() {
+    let hooked = Hooked { disk: SimDisk::new(), hooks: Arc::default() };
+    let config = Config::background().segment_size(300_000).maintenance(Maintenance::Manual);
+    let storage = Arc::new(hooked.clone());
+    let wal = Wal::open_with("/log", config, storage, Arc::new(SimClock::new(1))).unwrap();
+    wal.append(vec![1; 280_000]).unwrap();
+    // The next segment gets a part of its space.
+    let full = Fault::new(Action::Error(ENOSPC)).on([OpKind::Allocate]).suffix("0001.next");
+    hooked.disk.add_fault(full.nth(1));
+    wal.tick().unwrap();
+    wal.append(vec![2; 70_000]).unwrap();
+    // It is sealed right behind the first one: in the middle of that one's sync an append wants to grow it.
+    let (sealed, is_sealed) = mpsc::channel();
+    let (in_sync, hooks) = (wal.clone(), Arc::clone(&hooked.hooks));
+    let (joined, join) = mpsc::channel();
+    let at_sync = move || {
+        let (grows, it_grows) = mpsc::channel();
+        let at_growth = move || {
+            grows.send(()).unwrap();
+            is_sealed.recv_timeout(MEANWHILE).ok();
+        };
+        hooks.lock().unwrap().grow = Some(Box::new(at_growth));
+        let growing = in_sync.clone();
+        let thread = std::thread::spawn(move || growing.append(vec![3; 10_000]).unwrap());
+        it_grows.recv().unwrap();
+        in_sync.append(vec![4; 250_000]).unwrap();
+        joined.send(thread).unwrap();
+    };
+    hooked.hooks.lock().unwrap().sync = Some(Box::new(at_sync));
+    wal.tick().unwrap();
+    sealed.send(()).ok();
+    assert_eq!(join.recv().unwrap().join().unwrap(), 4);
+    wal.sync().unwrap();
+    assert!(wal.segments().unwrap()[1].sealed);
+    let log = LogReader::open_with("/log", "segment", Arc::new(hooked.disk.clone())).unwrap();
+    let seqs: Vec<u64> = log.range(..).unwrap().map(|entry| entry.unwrap().seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 4]);
+}
+
+/// Frames were found to go on here, and before they are appended the log is another one that ends with the same seq id.
+#[test]
+fn frames_do_not_go_on_in_what_was_cut_meanwhile() {
+    let hooked = Hooked { disk: SimDisk::new(), hooks: Arc::default() };
+    let config = Config::durable().maintenance(Maintenance::Manual);
+    let open = |storage: Arc<dyn Storage>| {
+        Wal::open_with("/log", config.clone(), storage, Arc::new(SimClock::new(1))).unwrap()
+    };
+    let (source, copy) = (open(Arc::new(SimDisk::new())), open(Arc::new(hooked.clone())));
+    for seq in 1..=5_u8 {
+        source.append([seq]).unwrap();
+    }
+    copy.append_frames(&source.frames(1, 1 << 20).unwrap().unwrap()).unwrap();
+    for seq in 6..=9_u8 {
+        source.append([seq]).unwrap();
+    }
+    // So that the next ones begin an epoch here.
+    copy.append("of its own").unwrap();
+    copy.truncate_back(5).unwrap();
+    // A reset is in the middle, with appends stopped and nothing cut yet, when the frames are looked at.
+    let (begun, has_begun) = mpsc::channel();
+    let in_write = move || {
+        begun.send(()).unwrap();
+        std::thread::sleep(MEANWHILE);
+    };
+    let resetting = copy.clone();
+    hooked.hooks.lock().unwrap().write = Some(Box::new(in_write));
+    let reset = std::thread::spawn(move || resetting.reset(6).unwrap());
+    has_begun.recv().unwrap();
+    let frames = source.frames(6, 1 << 20).unwrap().unwrap();
+    let error = copy.append_frames(&frames).unwrap_err();
+    reset.join().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert_eq!((copy.first_seq(), copy.next_seq()), (6, 6));
+    // Nor does the copy say of itself that it has their history.
+    let disk = Arc::new(hooked.disk.clone());
+    let log = Target::new("/log", "segment", disk, Arc::new(SimClock::new(1)));
+    let epochs = offline::inspect(&log).unwrap().manifest.unwrap().unwrap().epochs;
+    assert_ne!(Some(epochs.last().unwrap().id), frames.epochs().last().map(|(_, id)| *id));
+}
+
+/// Who waits for room in flight is told of a cut that makes it once there is some, not before.
+#[test]
+fn a_cut_makes_room_before_it_tells() {
+    struct Asks(Wal, mpsc::Sender<bool>);
+    impl Wake for Asks {
+        fn wake(self: Arc<Self>) {
+            let mut ready = std::pin::pin!(self.0.ready());
+            let polled = ready.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            self.1.send(polled.is_ready()).unwrap();
+        }
+    }
+    let disk = SimDisk::new();
+    disk.set_allocate_supported(false);
+    let config = Config::os_cache().maintenance(Maintenance::Manual).max_in_flight(1000);
+    let storage = Arc::new(disk.clone());
+    let wal = Wal::open_with("/log", config, storage, Arc::new(SimClock::new(1))).unwrap();
+    wal.append([1; 100]).unwrap();
+    wal.sync().unwrap();
+    disk.set_capacity(Some(disk.used()));
+    assert!(wal.append([2; 5000]).unwrap_err().is_out_of_space());
+    let (told, hear) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Asks(wal.clone(), told)));
+    let mut ready = Box::pin(wal.ready());
+    assert!(matches!(ready.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending));
+    wal.truncate_back(1).unwrap();
+    assert!(hear.recv().unwrap(), "told, and there is no room");
 }

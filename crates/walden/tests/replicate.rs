@@ -533,3 +533,33 @@ fn append_times_are_those_of_the_index() {
 fn all_of_it_over_mapped_files() {
     engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
 }
+
+/// Sent again while the first ones wait for room, frames are told so, and not that they are another history.
+#[test]
+fn what_waits_for_room_is_not_diverged() {
+    let disk = SimDisk::new();
+    disk.set_allocate_supported(false);
+    let config = Config::os_cache().maintenance(Maintenance::Manual);
+    let open = |disk: &SimDisk| {
+        let (storage, clock) = (Arc::new(disk.clone()), Arc::new(SimClock::new(1)));
+        Wal::open_with(Path::new("/log"), config.clone(), storage, clock).unwrap()
+    };
+    let (source, copy) = (open(&SimDisk::new()), open(&disk));
+    let all = || {
+        source.sync().unwrap();
+        source.frames(1, 1 << 20).unwrap().unwrap()
+    };
+    source.append(vec![1; 5000]).unwrap();
+    copy.append_frames(&all()).unwrap();
+    source.append(vec![2; 5000]).unwrap();
+    source.append(vec![3; 5000]).unwrap();
+    let frames = all();
+    disk.set_capacity(Some(disk.used()));
+    for _ in 0..2 {
+        let error = copy.append_frames(&frames).unwrap_err();
+        assert!(error.is_out_of_space(), "{error}");
+    }
+    disk.set_capacity(None);
+    copy.append_frames(&frames).unwrap();
+    assert_eq!(entries(&copy), entries(&source));
+}

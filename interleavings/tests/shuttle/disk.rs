@@ -19,7 +19,7 @@ pub(crate) struct OnPurpose;
 pub(crate) struct Slow {
     pub(crate) disk: SimDisk,
     /// How many syncs of segments are left until one panics; 0: none does.
-    panics_in: Arc<AtomicU64>,
+    pub(crate) panics_in: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]

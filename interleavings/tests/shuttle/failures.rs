@@ -117,6 +117,36 @@ fn a_full_disk() {
     });
 }
 
+/// Closed while bytes wait for room, which go: nobody is told that theirs are there.
+#[test]
+fn closed_on_a_full_disk() {
+    for strategy in [SyncStrategy::OsCache, SyncStrategy::Always] {
+        explore(move || {
+            let slow = Slow::new();
+            slow.disk.set_allocate_supported(false);
+            let config = config().sync_strategy(strategy);
+            let wal = slow.open(config.clone());
+            wal.append(vec![0; 3000]).unwrap();
+            slow.disk.set_capacity(Some(slow.disk.used()));
+            let threads: Vec<_> = (1..3_u8)
+                .map(|who| {
+                    let wal = wal.clone();
+                    let append = move |_| wal.append(vec![who; 700]).ok();
+                    thread::spawn(move || (0..3).map(append).collect::<Vec<_>>())
+                })
+                .collect();
+            drop(wal.close());
+            let told: Vec<_> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
+            slow.disk.set_capacity(None);
+            let kill = Slow { disk: slow.disk.fork(), ..Slow::new() };
+            let wal = kill.open(config);
+            for seq in told.into_iter().flatten() {
+                assert!(seq < wal.next_seq(), "{seq} was acknowledged");
+            }
+        });
+    }
+}
+
 /// Tickets of all kinds when the sync fails: each is told.
 #[test]
 fn tickets_of_a_leader_that_fails() {

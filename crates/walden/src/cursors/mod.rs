@@ -313,7 +313,10 @@ impl Log {
     pub(crate) fn remove_cursor(&self, name: &str) -> Result<bool> {
         refuse_in_callback()?;
         self.check()?;
-        let Some(index) = self.cursors.own(name, 0)? else { return Ok(false) };
+        let Some(index) = self.cursors.own(name, 0)? else {
+            // Where making it failed, it is not there, and may yet be on disk.
+            return self.cursors.remove_half_made(name).map(|()| false);
+        };
         let removed = self.cursors.remove(index);
         if removed.is_err() {
             self.cursors.release(index);

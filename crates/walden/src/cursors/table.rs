@@ -47,6 +47,8 @@ struct Live {
     known: Vec<Option<Known>>,
     /// Pairs of which nothing can be known, and why.
     unreadable: Vec<(usize, String)>,
+    /// Cursors that could not be made whole: by their number and name, they may be on disk all the same.
+    half_made: Vec<(usize, String)>,
     /// Epochs that are no more, and in which their entries are now.
     merged: Vec<(u128, u128)>,
 }
@@ -173,6 +175,8 @@ impl Cursors {
         let index = {
             let mut live = self.live.lock();
             let free = live.known.iter().position(Option::is_none).unwrap_or(live.known.len());
+            // In its own place, lest there be two of the name.
+            let free = live.half_made(name).unwrap_or(free);
             if free >= MAX_CURSORS {
                 let what = format!("a log has at most {MAX_CURSORS} cursors");
                 return Err(Error::new(ErrorKind::TooLarge, what).advice("remove one"));
@@ -193,8 +197,11 @@ impl Cursors {
         let made = file
             .make_room(&*self.storage, &self.names, index)
             .and_then(|()| file.put_both(&self.path(), index, &slot));
+        let mut live = self.live.lock();
+        live.half_made.retain(|(half, _)| *half != index);
         if let Err(error) = made {
-            self.live.lock().set(index, None);
+            live.set(index, None);
+            live.half_made.push((index, name.to_owned()));
             return Err(error);
         }
         Ok(index)
@@ -221,6 +228,18 @@ impl Cursors {
         let slot = self.slot("", known.stand, State::Free);
         file.put_both(&self.path(), index, &slot)?;
         self.live.lock().set(index, None);
+        Ok(())
+    }
+
+    /// Sees to it that a cursor of this name that could not be made whole is not found later.
+    ///
+    /// # Errors
+    /// What the disk gives: then it may be.
+    pub(crate) fn remove_half_made(&self, name: &str) -> Result<()> {
+        let mut file = self.file.lock();
+        let Some(index) = self.live.lock().half_made(name) else { return Ok(()) };
+        file.clear(&self.path(), index, self.log_id)?;
+        self.live.lock().half_made.retain(|(half, _)| *half != index);
         Ok(())
     }
 
@@ -462,6 +481,13 @@ impl Live {
 
     fn find(&self, name: &str) -> Option<usize> {
         self.known.iter().position(|known| known.as_ref().is_some_and(|known| known.name == name))
+    }
+
+    /// The number under which a cursor of this name was half made, unless another one has it now.
+    fn half_made(&self, name: &str) -> Option<usize> {
+        let free = |index: usize| self.known.get(index).is_none_or(Option::is_none);
+        let mut half = self.half_made.iter().filter(|(index, _)| free(*index));
+        half.find(|(_, half)| half == name).map(|(index, _)| *index)
     }
 
     fn get(&mut self, index: usize) -> Option<&mut Known> {

@@ -1,27 +1,40 @@
 //! A new epoch for what is appended from now on, without a cut: another log's that is copied, or one of our own
 //! behind what was copied.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::Keeper;
 use crate::log::Log;
 use crate::manifest::Place;
 use crate::sync::Ordering;
 
 impl Log {
-    /// What is appended from now on is the history with this id.
+    /// What is appended from now on is the history with this id, if all is as it was when it was found to go on here:
+    /// the next seq id, and the watermarks' era.
     ///
     /// # Errors
-    /// As a cut, with nothing changed.
-    pub(crate) fn adopt_epoch(&self, id: u128) -> Result<()> {
+    /// `Busy` where it is not; as a cut; with nothing changed.
+    pub(crate) fn adopt_epoch(&self, id: u128, next_seq: u64, era: u64) -> Result<()> {
         if *self.epoch.lock() == id && self.appender.lock().adopted {
             return Ok(());
         }
         // Its entries come behind all of ours, so all of ours must be there first.
         self.with_appends_stopped(None, |log, keeper| {
+            log.still_ends(next_seq, era)?;
             log.change_epoch(keeper, id)?;
             log.appender.lock().adopted = true;
             Ok(())
         })
+    }
+
+    /// Whether nobody appended or cut since it was looked: a cut and as many appends end the log at the same seq id.
+    ///
+    /// # Errors
+    /// `Busy` where somebody did.
+    pub(crate) fn still_ends(&self, next_seq: u64, era: u64) -> Result<()> {
+        if self.watermark.appended() == next_seq && self.watermark.era() == era {
+            return Ok(());
+        }
+        Err(busy())
     }
 
     /// What is appended from now on is this log's own history.
@@ -60,4 +73,10 @@ impl Log {
         self.named.fetch_max(ordinal, Ordering::AcqRel);
         Ok(())
     }
+}
+
+/// The log is not what it was when frames were found to go on here.
+pub(crate) fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "the log changed while frames were being appended")
+        .advice("send them again; only one source may write to a log that copies another")
 }

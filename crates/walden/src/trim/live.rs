@@ -299,9 +299,10 @@ impl Log {
         self.forget_unwritten();
         *self.epoch.lock() = keeper.manifest.epoch();
         self.show_cut(keeper, keep);
-        self.watermark.tell_cut();
         self.open.lock().clear();
+        // Before who waits is told: who waits for room would wait on.
         self.nothing_in_flight();
+        self.watermark.tell_cut();
         Counters::add(&self.counters.back_cuts, 1);
         {
             let mut appender = self.appender.lock();
@@ -528,12 +529,13 @@ fn last_times(snapshot: &Snapshot, now: u64) -> Vec<u64> {
 
 /// The sealed segments, each with the seq id that follows it.
 fn ends(snapshot: &Snapshot, open_seq: u64) -> Result<Vec<(Arc<Segment>, u64)>> {
-    let sealed: Vec<&Arc<Segment>> =
-        snapshot.segments.iter().filter(|segment| segment.is_sealed()).collect();
     let mut next = open_seq;
-    let mut out = Vec::with_capacity(sealed.len());
-    for segment in sealed.into_iter().rev() {
-        out.push((Arc::clone(segment), next));
+    let mut out = Vec::with_capacity(snapshot.segments.len());
+    for segment in snapshot.segments.iter().rev() {
+        if segment.is_sealed() {
+            out.push((Arc::clone(segment), next));
+        }
+        // Of one that is not sealed here, too: the manifest may have it sealed, where a tail waits to be cut.
         next = segment.first_seq()?.unwrap_or(next);
     }
     out.reverse();

@@ -53,6 +53,26 @@ pub(crate) fn allocate(
     Ok(Some(have))
 }
 
+/// As [`allocate`], but up to `want` where a whole segment ends before or finds no room. Also what there is then if it
+/// comes to an error.
+fn allocate_for(
+    file: &dyn File,
+    have: u64,
+    segment_size: u64,
+    want: u64,
+) -> (Option<u64>, io::Result<()>) {
+    let now = match allocate(file, have, segment_size, have) {
+        Ok(now) => now,
+        Err(error) => return (Some(have), Err(error)),
+    };
+    let Some(from) = now.filter(|now| *now < want) else { return (now, Ok(())) };
+    match file.allocate(from, want - from) {
+        Ok(()) => (Some(want), Ok(())),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => (None, Ok(())),
+        Err(error) => (now, Err(error)),
+    }
+}
+
 /// As [`allocate`], ahead of any need: a failure is told to the append that needs the space, which tries again.
 pub(crate) fn allocate_ahead(file: &dyn File, from: u64, segment_size: u64) -> Option<u64> {
     allocate(file, from, segment_size, from).unwrap_or(Some(from))
@@ -186,19 +206,11 @@ impl Log {
             }
         };
         let size = self.settings.segment_size;
-        let io = |error| Error::io("reserve space", &open.segment.path, error);
-        let (mut now, mut result) = match allocate(&*open.file, have, size, have) {
-            Ok(now) => (now, Ok(())),
-            Err(error) => (Some(have), Err(io(error))),
+        // The log may move on from it meanwhile, and seal it.
+        let Some((now, result)) = open.grow(|| allocate_for(&*open.file, have, size, want)) else {
+            return Ok(());
         };
-        if result.is_ok() && now.is_some_and(|now| now < want) {
-            let from = now.unwrap_or(have);
-            match open.file.allocate(from, want - from) {
-                Ok(()) => now = Some(want),
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => now = None,
-                Err(error) => result = Err(io(error)),
-            }
-        }
+        let result = result.map_err(|error| Error::io("reserve space", &open.segment.path, error));
         // Also where it is not enough for who asked: another may fit.
         let mut appender = self.appender.lock();
         if appender.active.as_ref().is_some_and(|active| Arc::ptr_eq(active, &open)) {

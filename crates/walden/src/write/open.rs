@@ -27,6 +27,8 @@ pub(crate) struct OpenSegment {
     synced: AtomicU64,
     /// One sync at a time.
     sync: Mutex<()>,
+    /// Whether it may get more space. Held while it does.
+    grows: Mutex<bool>,
     /// Bytes appended to the log before anything was appended here, since it was opened, and how long
     /// the segment was then.
     bytes_before: u64,
@@ -47,6 +49,7 @@ impl OpenSegment {
             complete: Mutex::new(None),
             synced: AtomicU64::new(begin.end),
             sync: Mutex::new(()),
+            grows: Mutex::new(true),
             bytes_before,
             begin: begin.end,
         }
@@ -87,6 +90,17 @@ impl OpenSegment {
             end: extent.end,
             next_seq: extent.next_seq,
         }
+    }
+
+    /// Gets it more space by `work`, unless it is about to be sealed.
+    pub(crate) fn grow<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let grows = self.grows.lock();
+        grows.then(work)
+    }
+
+    /// It gets no more space from here on: what is sealed is as long as what it holds.
+    pub(crate) fn stop_growing(&self) {
+        *self.grows.lock() = false;
     }
 
     /// Bytes appended to the log, since it was opened, up to `end` of this segment.

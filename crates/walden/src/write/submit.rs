@@ -160,7 +160,11 @@ impl Log {
         let result = self.flush_past(end);
         match self.watermark.reached(Level::Written, end, era) {
             Some(reached) => reached,
-            None => result.map_err(|error| kept_waiting(error, appended)),
+            None => match result {
+                Err(error) => Err(kept_waiting(error, appended)),
+                // What was there to be written was thrown away.
+                Ok(()) => Err(Error::closed()),
+            },
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use walden::storage::Clock as _;
 use walden::{Retention, SyncStrategy, Wal};
-use walden_sim::{Action, EIO, Fault, OpKind, Rng};
+use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind, Rng};
 
 use crate::support::{Lab, assert_goes_on, entries, payload, payloads};
 
@@ -254,4 +254,34 @@ fn seek_time_where_the_clock_jumped_back() {
     let mut reader = wal.reader();
     reader.seek_time(right + 500 * HOUR).unwrap();
     assert_eq!(reader.position(), 1);
+}
+
+/// A torn tail waits for room with some of the open segments sealed already: what the limits keep stays, to the segment.
+#[test]
+fn with_a_tail_that_was_cut_in_part() {
+    let mut waits = 0;
+    for nth in 1..20 {
+        let lab = Lab::new(SyncStrategy::Always, 240);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=6);
+        wal.tick().unwrap();
+        Lab::append(&wal, 7..=11);
+        std::mem::forget(wal);
+        let lab = lab.kill();
+        let mut last = lab.read("segment-0003.wal");
+        last[160..200].fill(0xa5);
+        lab.write("segment-0003.wal", &last);
+        let full = Fault::new(Action::Error(ENOSPC)).on([OpKind::Write, OpKind::SetLen]);
+        lab.disk.add_fault(full.from_nth(nth).containing(".manifest"));
+        let Ok(wal) = lab.try_open() else { continue };
+        if wal.recovery().cut.is_none_or(|cut| cut.done) {
+            continue;
+        }
+        waits += 1;
+        lab.disk.clear_faults();
+        drop(wal.retain(&Retention::keep_all().max_segments(2)));
+        // Three entries a segment, and only the first was sealed when it was opened.
+        assert!(wal.first_seq() <= 4, "nth {nth}: {}", wal.first_seq());
+    }
+    assert!(waits > 0);
 }

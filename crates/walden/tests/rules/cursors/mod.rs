@@ -431,6 +431,36 @@ fn no_room_between_the_two_slots() {
     }
 }
 
+/// One that could not be made is not there, and may be on disk: who removes it then never finds it again. (Seed 20034020 of
+/// the simulation.)
+#[test]
+fn half_made_and_removed() {
+    let lab = Lab::nine();
+    let wal = lab.open();
+    drop(wal.cursor("a", Start::First).unwrap());
+    let torn = Fault::new(Action::Torn(400, walden_sim::ENOSPC)).on([OpKind::Write]);
+    lab.disk.add_fault(torn.suffix(".cursors").nth(1));
+    assert_eq!(kind(wal.cursor("b", Start::First)), ErrorKind::OutOfSpace);
+    let names = |wal: &Wal| wal.cursors().unwrap().into_iter().map(|c| c.name).collect::<Vec<_>>();
+    assert_eq!(names(&wal), ["a"]);
+    assert_eq!(names(&lab.kill().open()), ["a", "b"], "the test needs it on disk");
+    // Made again behind another one's removal, it is there once.
+    let other = lab.with(lab.disk.fork());
+    assert!(wal.remove_cursor("a").unwrap());
+    drop(wal.cursor("b", Start::At(3)).unwrap());
+    assert_eq!(names(&lab.kill().open()), ["b"]);
+    drop(wal);
+    let wal = other.open();
+    assert!(wal.remove_cursor("b").unwrap());
+    other.disk.add_fault(
+        Fault::new(Action::Torn(400, walden_sim::ENOSPC)).on([OpKind::Write]).suffix(".cursors"),
+    );
+    assert_eq!(kind(wal.cursor("b", Start::First)), ErrorKind::OutOfSpace);
+    other.disk.clear_faults();
+    assert!(!wal.remove_cursor("b").unwrap(), "it was not there");
+    assert_eq!(names(&other.kill().open()), ["a"]);
+}
+
 /// Section 4.7: "A failed sync is final. … truncation, retention and cursor commits are refused".
 #[test]
 fn a_failed_sync_is_final_for_cursors_too() {
