@@ -231,7 +231,7 @@ fn what_is_sealed_gets_no_space() {
     assert_eq!(join.recv().unwrap().join().unwrap(), 4);
     wal.sync().unwrap();
     assert!(wal.segments().unwrap()[1].sealed);
-    let log = LogReader::open_with("/log", "segment", Arc::new(hooked.disk.clone())).unwrap();
+    let log = LogReader::open_with("/log", "segment", Arc::new(hooked.disk)).unwrap();
     let seqs: Vec<u64> = log.range(..).unwrap().map(|entry| entry.unwrap().seq).collect();
     assert_eq!(seqs, [1, 2, 3, 4]);
 }
@@ -271,7 +271,7 @@ fn frames_do_not_go_on_in_what_was_cut_meanwhile() {
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert_eq!((copy.first_seq(), copy.next_seq()), (6, 6));
     // Nor does the copy say of itself that it has their history.
-    let disk = Arc::new(hooked.disk.clone());
+    let disk = Arc::new(hooked.disk);
     let log = Target::new("/log", "segment", disk, Arc::new(SimClock::new(1)));
     let epochs = offline::inspect(&log).unwrap().manifest.unwrap().unwrap().epochs;
     assert_ne!(Some(epochs.last().unwrap().id), frames.epochs().last().map(|(_, id)| *id));

@@ -208,11 +208,12 @@ fn create(storage: &dyn Storage, path: &Path) -> Result<Arc<dyn File>> {
     made.map_err(|error| Error::io("make the cursors' file", path, error))
 }
 
-/// Reserves the space of a pair that is free. What lies there counts no more.
+/// Reserves the space of a pair that is free. What lies there stays: torn, it would be a pair that cannot be read.
 fn reserve(file: &dyn File, offset: u64) -> std::io::Result<()> {
     match file.allocate(offset, PAIR_LEN) {
         Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
-            write_full(file, &vec![0; num::index(PAIR_LEN)], offset)
+            let missing = (offset + PAIR_LEN).saturating_sub(file.len()?);
+            write_full(file, &vec![0; num::index(missing.min(PAIR_LEN))], offset.max(file.len()?))
         }
         other => other,
     }

@@ -37,6 +37,7 @@ mod inspect;
 mod layout;
 mod mend;
 mod output;
+mod paper;
 mod plan;
 mod rebuild;
 mod repair;

@@ -208,7 +208,9 @@ fn safe(target: &Target, survey: &Survey, lock: WriterLock, done: &mut Repaired)
     }
     // The rest is what opening does, and it takes the lock itself.
     drop(lock);
-    let settings = Settings::check(Config::durable().segment_prefix(target.names.prefix()))?;
+    // What was copied to quarantine just now stays, whatever else is there.
+    let config = Config::durable().segment_prefix(target.names.prefix());
+    let settings = Settings::check(config.quarantine_limit(u64::MAX))?;
     let clock = Arc::clone(&target.clock);
     let opened = crate::recover::open(target.dir(), &settings, Arc::clone(&target.storage), clock)?;
     if opened.report.finished_cut {

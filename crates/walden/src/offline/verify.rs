@@ -150,7 +150,7 @@ pub(super) fn finding(target: &Target, spot: &Spot) -> Finding {
         len: spot.len,
         what: spot.what.clone(),
         lost,
-        expected_seq: (!none).then_some(spot.expected),
+        expected_seq: (!none && spot.expected > 0).then_some(spot.expected),
         behind_in_file: spot.behind_in_file,
         behind_in_log: spot.behind_in_log,
         next_command: match severity {

@@ -119,3 +119,35 @@ fn go_logs_that_go_on_elsewhere() {
         drop(open(&disk).unwrap_err());
     }
 }
+
+/// A wrong footer in the middle and damage behind it are two things: nothing is written over what may be an entry.
+#[test]
+fn a_wrong_footer_in_front_of_damage() {
+    let made = closed();
+    let bytes = made.disk.read_file(wal(2)).unwrap();
+    let places = places(&bytes);
+    let [.., before, last] = &places[..] else { panic!("two records") };
+    let mut spoiled = bytes.clone();
+    spoiled[before.footer() + 7] ^= 1;
+    spoiled[last.at + 21] ^= 1;
+    let disk = with(&made.disk, &wal(2), &spoiled);
+    let choice = Choice::Safe { first_seq: None };
+    let done = offline::repair_apply(&target(&disk), choice, &mut |_| {}).unwrap();
+    assert!(done.still_damaged, "{done:?}");
+    assert!(disk.read_file(wal(2)).unwrap() == spoiled, "{done:?}");
+}
+
+/// Segments under each other's names, the first with a damaged end: what is there may be an entry, and stays.
+#[test]
+fn an_end_in_front_of_what_came_before_is_no_surplus() {
+    let made = closed();
+    let mut one = made.disk.read_file(wal(1)).unwrap();
+    let last = *places(&one).last().unwrap();
+    one[last.at + 21] ^= 1;
+    let zero = made.disk.read_file(wal(0)).unwrap();
+    let disk = with(&with(&made.disk, &wal(0), &one), &wal(1), &zero);
+    let choice = Choice::Safe { first_seq: None };
+    let done = offline::repair_apply(&target(&disk), choice, &mut |_| {}).unwrap();
+    assert!(done.still_damaged && done.kept_in.is_empty(), "{done:?}");
+    assert!(disk.read_file(wal(0)).unwrap() == one, "{done:?}");
+}

@@ -1,8 +1,6 @@
 //! Cuts begun and not finished, and the dead files that they leave.
 
-use std::sync::Arc;
-
-use walden::offline::{self, Target};
+use walden::offline::{self, Choice};
 use walden::{ErrorKind, SyncStrategy, Wal};
 use walden_sim::{EIO, Fault, OpKind};
 
@@ -202,15 +200,32 @@ fn a_dead_file_with_records_below_the_cut_is_refused() {
         assert!(error.file().unwrap().ends_with(name), "{error}");
         assert!(lab.has(name), "it was not removed");
         // The tools say it, too, and the way out that they name is one.
-        let target =
-            Target::new(DIR, "segment", Arc::new(lab.disk.clone()), Arc::new(lab.clock.clone()));
-        let plan = offline::repair_plan(&target, &mut |_| {}).unwrap();
+        let plan = offline::repair_plan(&lab.target(), &mut |_| {}).unwrap();
         let told = plan.damages.iter().find(|damage| damage.path.ends_with(name)).unwrap();
         assert_eq!(told.options[0].command, format!("mv {DIR}/{name} OUT"), "{plan:?}");
-        assert!(offline::verify(&target, &mut |_| {}).unwrap().is_damaged());
+        assert!(offline::verify(&lab.target(), &mut |_| {}).unwrap().is_damaged());
         lab.remove(name);
         assert_eq!(entries(&lab.open()), cut.after);
     }
+}
+
+/// A cut that a crash left unfinished, through a batch too, is no damage: the tools say so, change nothing that it keeps,
+/// and finish it when they are told to repair.
+#[test]
+fn the_tools_take_an_unfinished_cut_for_what_it_is() {
+    let mut seen = 0;
+    for cut in &all_cuts() {
+        for lab in in_progress(cut) {
+            seen += 1;
+            let verified = offline::verify(&lab.target(), &mut |_| {}).unwrap();
+            assert!(!verified.is_damaged(), "{}: {verified:?}", cut.name);
+            let choice = Choice::Safe { first_seq: None };
+            let done = offline::repair_apply(&lab.target(), choice, &mut |_| {}).unwrap();
+            assert!(!done.still_damaged, "{}: {done:?}", cut.name);
+            assert_eq!(entries(&lab.open()), cut.after, "{}", cut.name);
+        }
+    }
+    assert!(seen > 20, "{seen}");
 }
 
 /// Section 7: for a cut that empties the log "the range has no lower end".

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use walden::offline::Target;
 use walden::{Config, Error, LogReader, Maintenance, SyncStrategy, Wal};
 use walden_sim::{CrashPlan, SimClock, SimDisk, enumerate_crashes};
 
@@ -48,6 +49,12 @@ impl Lab {
         drop(wal);
         lab.disk.settle();
         lab
+    }
+
+    /// The log for the tools that need no handle.
+    pub(crate) fn target(&self) -> Target {
+        let (disk, clock) = (Arc::new(self.disk.clone()), Arc::new(self.clock.clone()));
+        Target::new(DIR, "segment", disk, clock)
     }
 
     /// The same on another disk.

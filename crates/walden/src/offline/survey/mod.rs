@@ -19,6 +19,8 @@ use std::path::PathBuf;
 pub(super) use self::content::Needed;
 pub(super) use self::segment::{IndexState, Piece, Run};
 use self::walk::Walk;
+use super::paper::refusal;
+use super::verify::problem;
 use super::{Progress, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Found, Manifest, Place, find};
@@ -68,6 +70,8 @@ pub(super) enum Kind {
     Surplus,
     /// A file that a cut in progress removes, and that holds what it does not cover.
     Dead,
+    /// What opening would refuse, where all that was read is sound.
+    Refused,
     /// Behind the last sound record, beside a writer.
     InFlight,
     /// Behind the last sound record, without a writer.
@@ -78,7 +82,8 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) const fn is_damage(self) -> bool {
-        matches!(self, Self::Damage | Self::Front | Self::Dead) || self.is_mendable()
+        matches!(self, Self::Damage | Self::Front | Self::Dead | Self::Refused)
+            || self.is_mendable()
     }
 
     /// Damage that no entry is lost by, and that repair mends without a choice.
@@ -107,6 +112,8 @@ pub(super) struct Spot {
     pub(super) candidates: u64,
     /// A record of a newer version is there: nothing is known of what it holds.
     pub(super) newer: bool,
+    /// The record behind it is the one that was expected where it begins.
+    pub(super) followed: bool,
 }
 
 impl Spot {
@@ -114,6 +121,14 @@ impl Spot {
     pub(super) fn lost(&self) -> Option<(u64, u64)> {
         let last = self.last.filter(|last| *last >= self.expected)?;
         self.kind.is_damage().then_some((self.expected, last))
+    }
+
+    /// Opening's own word.
+    fn refused(target: &Target, error: &Error) -> Self {
+        let path = error.file().unwrap_or_else(|| target.dir()).to_owned();
+        let what = format!("opening refuses it: {}", problem(error));
+        let spot = Self::blank(Kind::Refused, path, error.seq().unwrap_or(0), what);
+        Self { offset: error.offset().unwrap_or(0), ..spot }
     }
 
     fn blank(kind: Kind, path: PathBuf, expected: u64, what: impl Into<String>) -> Self {
@@ -130,6 +145,7 @@ impl Spot {
             behind_in_log: 0,
             candidates: 0,
             newer: false,
+            followed: false,
         }
     }
 }
@@ -173,9 +189,13 @@ impl Survey {
     }
 
     /// Complete segments that end in zeros, of which it is known that no entries were there.
+    ///
+    /// None during a cut: what it keeps of a segment stays as long as it says.
     pub(super) fn spacious(&self) -> impl Iterator<Item = &Piece> {
+        let cut = self.known.manifest().is_some_and(|manifest| manifest.cut.is_some());
         let told = |piece: &Piece| self.damages().any(|spot| spot.path == piece.from.path);
-        self.pieces.iter().filter(move |piece| piece.sealed && piece.free > 0 && !told(piece))
+        let spacious = move |piece: &&Piece| piece.sealed && piece.free > 0 && !cut && !told(piece);
+        self.pieces.iter().filter(spacious)
     }
 
     pub(super) fn tail(&self) -> Option<&Spot> {
@@ -238,7 +258,18 @@ pub(super) fn survey_known(
         Known::Missing(None) => Known::Missing(why_lost(&folder, &note)),
         known => known,
     };
-    Walk::new(target, folder, known, note, writer).run(progress)
+    let mut survey = Walk::new(target, folder, known, note, writer).run(progress)?;
+    let opens_as_found = match &survey.known {
+        Known::Found(_) => true,
+        Known::Missing(why) => why.is_none() && !survey.flagged,
+        Known::Unsound(_) | Known::Stranger(_) => false,
+    };
+    // Beside a writer, nobody opens it.
+    if opens_as_found && !writer && survey.is_whole() {
+        let refused = refusal(target)?;
+        survey.spots.extend(refused.map(|error| Spot::refused(target, &error)));
+    }
+    Ok(survey)
 }
 
 impl Known {

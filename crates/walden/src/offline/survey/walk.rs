@@ -93,6 +93,7 @@ impl<'a> Walk<'a> {
             self.total += candidate.len;
             candidates.push(candidate);
         }
+        candidates.extend(self.prepared(manifest.as_ref())?);
         let count = candidates.len();
         self.foreign = match (&self.out.known, &manifest) {
             (Known::Missing(why), _) => why.is_none(),
@@ -357,7 +358,9 @@ impl<'a> Walk<'a> {
             return false;
         }
         if let Some(spot) = self.pending.take().and_then(|spot| self.out.spots.get_mut(spot)) {
-            spot.last = Some(seq.saturating_sub(1));
+            // What begins before it tells nothing of what was there.
+            spot.last = (seq >= begin).then(|| seq.saturating_sub(1));
+            spot.followed = seq == begin;
             spot.len = if spot.path == piece.from.path { at - spot.offset } else { spot.len };
             if spot.kind == Kind::Note && seq > begin {
                 spot.kind = Kind::Damage;
@@ -370,7 +373,8 @@ impl<'a> Walk<'a> {
                 spot.what = format!("seq id {begin} should follow, and {seq} is here");
             }
             self.push(spot);
-        } else if !follows {
+        }
+        if !follows && seq < begin {
             self.overlap(piece, at, begin, seq);
         }
         if first && self.out.first_seq == 0 {

@@ -4,8 +4,9 @@
 use super::{Kind, Known, Manifest, Piece, Spot, Target, Walk};
 use crate::error::{Error, Result};
 use crate::offline::verify::problem;
-use crate::recover::scan::borders;
+use crate::recover::scan::{Candidate, borders};
 use crate::segment::{ONE_RECORD, RecordSource, Step};
+use crate::storage::Access;
 use crate::sync::Arc;
 use crate::trim::cut::check_dead;
 
@@ -67,7 +68,8 @@ impl Walk<'_> {
             return Ok(None);
         };
         let from = &piece.from;
-        if piece.end == 0 || (from.ordinal, piece.end) != (zone.ordinal, zone.offset) {
+        let ends_there = (from.ordinal, piece.end) == (zone.ordinal, zone.offset);
+        if piece.end == 0 || !ends_there || self.is_told(piece) {
             return Ok(None);
         }
         let mut source = RecordSource::new(Arc::clone(&from.file), ONE_RECORD);
@@ -76,7 +78,27 @@ impl Walk<'_> {
         if matches!(step, Step::Record(record) if record.next_seq() == zone.next_seq) {
             return Ok(None);
         }
-        Ok(wrong_footer(piece))
+        wrong_footer(piece)
+    }
+
+    /// What survives of a batch that a cut in progress goes through: in a file that has no segment's name yet.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn prepared(&self, manifest: Option<&Manifest>) -> Result<Option<Candidate>> {
+        let Some(cut) = manifest.and_then(|manifest| manifest.cut) else { return Ok(None) };
+        let Some(len) = cut.prepared else { return Ok(None) };
+        let (ordinal, Target { storage, names, .. }) = (cut.dead_to, self.target);
+        if self.out.folder.segments.contains(&ordinal) {
+            return Ok(None);
+        }
+        let path = names.next(ordinal);
+        let file = match storage.open(&path, Access::Read) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|error| Error::io("open the prepared segment", &path, error))?,
+        };
+        let found = file.len().map_err(|error| Error::io("tell the length", &path, error))?;
+        Ok(Some(Candidate { ordinal, path, file, len: found.min(len) }))
     }
 
     /// A file that a cut in progress removes, and that begins before it: finishing the cut refuses it.
@@ -113,13 +135,12 @@ impl Walk<'_> {
             let Some(piece) = self.out.pieces.iter().find(own) else { continue };
             let behind = piece.runs.last().map_or(0, |run| run.to) <= spot.offset;
             let at_end = behind && spot.offset.saturating_add(spot.len) == piece.from.len;
-            let goes_on = spot.last.is_some_and(|last| last < spot.expected);
             // Zeros are in nobody's way but of one who opens it without a manifest.
             let zeros = spot.kind == Kind::Note && piece.free > 0 && foreign;
             if !at_end || spot.newer || !(zeros || spot.kind == Kind::Damage) {
                 continue;
             }
-            if goes_on {
+            if spot.followed {
                 spot.kind = Kind::Surplus;
             } else if zeros {
                 spot.kind = Kind::Damage;
@@ -150,15 +171,21 @@ fn by_borders(piece: &Piece) -> Result<Option<Spot>> {
         let spot = Spot::blank(Kind::Damage, piece.from.path.clone(), piece.next_seq, what);
         Spot { ordinal: piece.from.ordinal, offset: piece.end, ..spot }
     };
-    Ok(Some(wrong_footer(piece).unwrap_or_else(other)))
+    Ok(Some(wrong_footer(piece)?.unwrap_or_else(other)))
 }
 
 /// The last record, if its footer is wrong.
-fn wrong_footer(piece: &Piece) -> Option<Spot> {
+fn wrong_footer(piece: &Piece) -> Result<Option<Spot>> {
     let from = &piece.from;
-    let (offset, seq) = piece.wrong_footers.last().copied()?;
+    let Some((offset, seq)) = piece.wrong_footers.last().copied() else { return Ok(None) };
+    let mut source = RecordSource::new(Arc::clone(&from.file), ONE_RECORD);
+    let step = source.record_at(offset, piece.end);
+    match step.map_err(|error| Error::io("read", &from.path, error))? {
+        Step::Record(record) if offset + record.len() == piece.end => {}
+        _ => return Ok(None),
+    }
     let what = "the last record has a wrong footer over a sound checksum: the entry is proved, and opening asks for \
                 both";
     let spot = Spot::blank(Kind::Footer, from.path.clone(), seq, what);
-    Some(Spot { ordinal: from.ordinal, offset, len: piece.end - offset, ..spot })
+    Ok(Some(Spot { ordinal: from.ordinal, offset, len: piece.end - offset, ..spot }))
 }
