@@ -22,6 +22,8 @@ import time
 FUZZ = pathlib.Path(__file__).resolve().parent
 ROOT = FUZZ.parent
 TARGETS = ["record", "folder", "index", "manifest", "cursors", "frames", "operations", "arguments", "framing"]
+# Of one turn: then something is wrong that hides all else.
+MOST_FINDINGS = 20
 LIMITS = ["-max_len=4096", "-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_mb=256"]
 
 
@@ -37,11 +39,25 @@ def binary(target, target_dir):
 
 
 def turn(program, target, folder, seconds, seed):
+    """One turn, of several runs where one ends with a finding: that tells nothing of what comes behind it."""
+    end = time.monotonic() + seconds
+    ran = run(program, target, folder, seconds, seed)
+    while ran["findings"] and len(ran["findings"]) < MOST_FINDINGS and (left := end - time.monotonic()) > 5:
+        more = run(program, target, folder, round(left), seed)
+        for key in ("seconds", "executions", "new_inputs", "findings"):
+            ran[key] += more[key]
+        ran |= {key: max(ran[key], more[key]) for key in ("edges", "features")}
+    return ran
+
+
+def run(program, target, folder, seconds, seed):
     found, artifacts = folder / target, FUZZ / "artifacts" / target
     found.mkdir(parents=True, exist_ok=True)
     artifacts.mkdir(parents=True, exist_ok=True)
     before = set(artifacts.iterdir())
     began = time.monotonic()
+    # Else the same seed over the same inputs would come to the same finding.
+    seed += len(before)
     command = [program, *LIMITS, f"-seed={seed}", f"-max_total_time={seconds}", "-print_final_stats=1"]
     command += [f"-artifact_prefix={artifacts}/", found, FUZZ / "corpus" / target]
     ran = subprocess.run(command, capture_output=True, text=True, errors="replace")
