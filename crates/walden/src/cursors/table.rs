@@ -198,12 +198,14 @@ impl Cursors {
             .make_room(&*self.storage, &self.names, index)
             .and_then(|()| file.put_both(&self.path(), index, &slot));
         let mut live = self.live.lock();
-        live.half_made.retain(|(half, _)| *half != index);
         if let Err(error) = made {
             live.set(index, None);
+            // Beside those that were half made there before: any of them may be what is on disk.
+            live.half_made.retain(|(half, other)| *half != index || other != name);
             live.half_made.push((index, name.to_owned()));
             return Err(error);
         }
+        live.half_made.retain(|(half, _)| *half != index);
         Ok(index)
     }
 
@@ -368,17 +370,22 @@ impl Cursors {
             .collect()
     }
 
-    /// Declares the cursors expired that need what is before `first`, durably. Returns how many those are.
+    /// Declares the cursors expired that need what is before `first`, durably: of those that were seen to hold it back,
+    /// the ones that still do. Returns how many those are.
     ///
     /// # Errors
     /// What the disk gives.
-    pub(crate) fn expire(&self, holds: &[Hold], first: u64) -> Result<u64> {
+    pub(crate) fn expire(&self, holds: &[Hold], first: u64, epochs: &[Epoch]) -> Result<u64> {
+        let needs = |stand: &Stand| {
+            stand.parted(epochs).map_or(stand.position, |at| at.min(stand.position)) < first
+        };
         let mut count = 0;
         {
             let mut live = self.live.lock();
             for hold in holds.iter().filter(|hold| hold.from < first) {
                 if let Some(known) = live.get(hold.index)
                     && !known.stand.expired
+                    && needs(&known.stand)
                 {
                     known.stand.expired = true;
                     known.dirty = true;
@@ -427,6 +434,8 @@ impl Cursors {
                     known.dirty = true;
                 }
             }
+            // An id that comes back stands for itself again.
+            live.merged.retain(|(id, _)| !there(*id));
             live.merged.extend(gone.into_iter().map(|id| (id, stays)));
             let old = live.merged.len().saturating_sub(ALIASES);
             live.merged.drain(..old);

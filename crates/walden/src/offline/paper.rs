@@ -66,14 +66,17 @@ impl Paper {
     }
 
     /// The file as it is by now.
-    fn find(&self, path: &Path) -> io::Result<Arc<Sheet>> {
+    fn find(&self, path: &Path, access: Access) -> io::Result<Arc<Sheet>> {
         let mut changed = self.changed.lock();
         match changed.get(path) {
             Some(Some(sheet)) => Ok(Arc::clone(sheet)),
             Some(None) => Err(io::ErrorKind::NotFound.into()),
             None => {
                 let sheet = self.sheet(path, Some(self.under.open(path, Access::Read)?))?;
-                changed.insert(path.to_owned(), Some(Arc::clone(&sheet)));
+                // What is only read is not kept: there may be more segments than descriptors.
+                if access == Access::ReadWrite {
+                    changed.insert(path.to_owned(), Some(Arc::clone(&sheet)));
+                }
                 Ok(sheet)
             }
         }
@@ -81,12 +84,12 @@ impl Paper {
 }
 
 impl Storage for Paper {
-    fn open(&self, path: &Path, _access: Access) -> io::Result<Arc<dyn File>> {
-        Ok(self.find(path)?)
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        Ok(self.find(path, access)?)
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        if self.find(path).is_ok() {
+        if self.find(path, Access::Read).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let sheet = self.sheet(path, None)?;
@@ -95,7 +98,7 @@ impl Storage for Paper {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let sheet = self.find(from)?;
+        let sheet = self.find(from, Access::ReadWrite)?;
         let mut changed = self.changed.lock();
         changed.insert(from.to_owned(), None);
         changed.insert(to.to_owned(), Some(sheet));
@@ -103,7 +106,7 @@ impl Storage for Paper {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.find(path)?;
+        self.find(path, Access::Read)?;
         self.changed.lock().insert(path.to_owned(), None);
         Ok(())
     }
@@ -135,7 +138,7 @@ impl Storage for Paper {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        match self.find(path) {
+        match self.find(path, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(path),
             other => Ok(other?),
         }

@@ -28,7 +28,7 @@ use super::mend::mend;
 use super::plan::{manifest_problem, plan_of};
 use super::rebuild::{rebuild, sync_dir};
 use super::survey::{
-    IndexState, Kind, Known, Piece, Spot, Survey, expect_log, read_known, survey_known,
+    IndexState, Kind, Known, Piece, Spot, Survey, ask_opening, expect_log, read_known, survey_known,
 };
 use super::{Progress, Target};
 use crate::config::{Config, Settings};
@@ -133,7 +133,7 @@ pub fn repair_apply(
 /// Nobody writes: what is in doubt is torn.
 pub(super) fn locked_survey(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Survey> {
     let (known, note) = read_known(target)?;
-    survey_known(target, known, note, false, progress)
+    ask_opening(target, survey_known(target, known, note, false, progress)?)
 }
 
 /// Refuses what is none of the plan's choices, before anything changes.

@@ -461,7 +461,10 @@ impl Log {
         if let Some(error) = self.cursors.unreadable() {
             return Err(error);
         }
-        Counters::add(&self.counters.cursors_expired, self.cursors.expire(&holds, first)?);
+        Counters::add(
+            &self.counters.cursors_expired,
+            self.cursors.expire(&holds, first, &snapshot.epochs)?,
+        );
         self.cut_front(first, true)?;
         let after = View::snapshot(self);
         let oldest = after.segments.first().map_or(0, |segment| segment.ordinal);

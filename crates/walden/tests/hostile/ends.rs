@@ -127,7 +127,7 @@ fn a_wrong_footer_in_front_of_damage() {
     let bytes = made.disk.read_file(wal(2)).unwrap();
     let places = places(&bytes);
     let [.., before, last] = &places[..] else { panic!("two records") };
-    let mut spoiled = bytes.clone();
+    let mut spoiled = bytes;
     spoiled[before.footer() + 7] ^= 1;
     spoiled[last.at + 21] ^= 1;
     let disk = with(&made.disk, &wal(2), &spoiled);

@@ -212,7 +212,8 @@ pub(super) fn survey(target: &Target, progress: &mut dyn FnMut(Progress)) -> Res
     loop {
         let (known, note) = read_known(target)?;
         let writer = is_alive(target, &note);
-        let outcome = survey_known(target, known, note, writer, progress);
+        let outcome = survey_known(target, known, note, writer, progress)
+            .and_then(|survey| ask_opening(target, survey));
         tries += 1;
         let unsettled = match &outcome {
             Ok(survey) => !survey.is_whole(),
@@ -258,14 +259,21 @@ pub(super) fn survey_known(
         Known::Missing(None) => Known::Missing(why_lost(&folder, &note)),
         known => known,
     };
-    let mut survey = Walk::new(target, folder, known, note, writer).run(progress)?;
+    Walk::new(target, folder, known, note, writer).run(progress)
+}
+
+/// Where nothing was found, and nobody writes: whether opening says so, too. The manifest that the survey went by is
+/// the one in the folder.
+///
+/// # Errors
+/// Where no log can have the prefix.
+pub(super) fn ask_opening(target: &Target, mut survey: Survey) -> Result<Survey> {
     let opens_as_found = match &survey.known {
         Known::Found(_) => true,
         Known::Missing(why) => why.is_none() && !survey.flagged,
         Known::Unsound(_) | Known::Stranger(_) => false,
     };
-    // Beside a writer, nobody opens it.
-    if opens_as_found && !writer && survey.is_whole() {
+    if opens_as_found && !survey.writer && survey.is_whole() {
         let refused = refusal(target)?;
         survey.spots.extend(refused.map(|error| Spot::refused(target, &error)));
     }

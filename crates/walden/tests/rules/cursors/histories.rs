@@ -257,3 +257,48 @@ fn a_tail_cut_late_begins_an_epoch() {
     cursor.check().unwrap();
     assert_eq!(cursor.position(), 10);
 }
+
+/// Where a copy's front was cut, an epoch went into the one behind it; sent again, the same epoch stands for itself.
+#[test]
+fn an_epoch_that_comes_back() {
+    let source = Lab::nine();
+    let old = source.open().frames(1, 1 << 20).unwrap().unwrap();
+    let source = source.kill();
+    let wal = source.open();
+    Lab::append(&wal, 10..=20);
+    let all = wal.frames(1, 1 << 20).unwrap().unwrap();
+    assert_eq!((old.epochs().len(), all.epochs().len()), (1, 2));
+    let copy = Lab::new(SyncStrategy::Always, 240);
+    let wal = copy.open();
+    wal.append_frames(&all).unwrap();
+    let cursor = wal.cursor("c", Start::At(21)).unwrap();
+    wal.truncate_front(15).unwrap();
+    wal.reset(1).unwrap();
+    wal.append_frames(&old).unwrap();
+    cursor.seek(1).unwrap();
+    cursor.commit(5).unwrap();
+    cursor.check().unwrap();
+    cursor.commit(9).unwrap();
+    drop(cursor);
+    wal.close().unwrap();
+    drop(wal);
+    assert!(only(&copy.open()).problem.is_none());
+}
+
+/// Behind the last seq id that there can be.
+#[test]
+fn at_the_very_end() {
+    let lab = Lab::nine();
+    let wal = lab.open();
+    wal.reset(u64::MAX - 1).unwrap();
+    wal.append(b"the last").unwrap();
+    let cursor = wal.cursor("c", Start::First).unwrap();
+    cursor.commit(u64::MAX - 1).unwrap();
+    drop(wal.cursor("end", Start::End).unwrap());
+    drop(cursor);
+    wal.close().unwrap();
+    drop(wal);
+    let wal = lab.open();
+    let found: Vec<u64> = wal.cursors().unwrap().iter().map(|info| info.position).collect();
+    assert_eq!(found, [u64::MAX; 2]);
+}

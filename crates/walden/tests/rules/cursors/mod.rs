@@ -447,6 +447,10 @@ fn half_made_and_removed() {
     let names = |wal: &Wal| wal.cursors().unwrap().into_iter().map(|c| c.name).collect::<Vec<_>>();
     assert_eq!(names(&wal), ["a"]);
     assert_eq!(names(&lab.kill().open()), ["a", "b"], "the test needs it on disk");
+    // Another one that finds no room at all in the same place leaves it there.
+    let none = Fault::new(Action::Error(walden_sim::ENOSPC)).on([OpKind::Write]);
+    lab.disk.add_fault(none.suffix(".cursors").nth(1));
+    assert_eq!(kind(wal.cursor("c", Start::First)), ErrorKind::OutOfSpace);
     // Made again behind another one's removal, it is there once.
     let other = lab.with(lab.disk.fork());
     assert!(wal.remove_cursor("a").unwrap());
