@@ -31,10 +31,9 @@ pub(crate) fn close(log: &Log) -> Result<()> {
     let _span = crate::trace::closing(log.names.dir());
     log.signal.stop();
     let result = close_cleanly(log);
-    // In this order: what is forgotten must be taken for written by nobody.
-    log.latch.shut();
+    // At once: what is forgotten is taken for written by nobody, and nobody finds it and cannot write it.
+    log.forget_unwritten(|| log.latch.shut());
     log.watermark.close();
-    log.forget_unwritten();
     log.unlock();
     crate::trace::closed(&result);
     result

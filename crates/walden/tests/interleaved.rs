@@ -304,3 +304,26 @@ fn a_cut_makes_room_before_it_tells() {
     wal.truncate_back(1).unwrap();
     assert!(hear.recv().unwrap(), "told, and there is no room");
 }
+
+/// Closed while bytes wait for room, with somebody who reads as soon as he is told: the log is closed, and has not failed.
+#[test]
+fn a_log_closed_on_a_full_disk_is_closed() {
+    let disk = SimDisk::new();
+    disk.set_allocate_supported(false);
+    let config = Config::background().maintenance(Maintenance::Manual);
+    let storage = Arc::new(disk.clone());
+    let wal = Wal::open_with("/log", config, storage, Arc::new(SimClock::new(1))).unwrap();
+    wal.append([1; 100]).unwrap();
+    wal.sync().unwrap();
+    disk.set_capacity(Some(disk.used()));
+    let ticket = wal.submit([2; 5000]).unwrap();
+    let reading = wal.clone();
+    ticket.on_complete(move |outcome| {
+        assert!(outcome.is_err());
+        let mut reader = reading.reader();
+        while let Ok(Some(_)) = reader.read_next() {}
+    });
+    assert!(wal.close().unwrap_err().is_out_of_space());
+    let error = wal.append([3; 10]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+}

@@ -26,6 +26,10 @@ pub(super) struct Held {
 }
 
 impl Held {
+    pub(super) const fn header(&self) -> Header {
+        self.header
+    }
+
     pub(super) const fn seq(&self) -> u64 {
         self.header.seq
     }

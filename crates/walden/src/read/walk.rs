@@ -355,9 +355,14 @@ impl Walk {
             let segments = &self.snapshot.segments;
             let own = segments.partition_point(|segment| segment.ordinal < ordinal);
             let again = segments.get(own).filter(|segment| segment.ordinal == ordinal);
-            if again.is_some_and(|again| !Arc::ptr_eq(again, &cursor.segment)) {
-                // It has got its name since, or was completed, or written anew (`compress`): the offset need not
-                // be the same in what is there now.
+            if let Some(again) = again.filter(|again| !Arc::ptr_eq(again, &cursor.segment)) {
+                // It has got its name since, or was completed: the same file. Or it was written anew (`compress`), and
+                // the offset is another one in what is there now.
+                let (again, held) = (Arc::clone(again), cursor.held);
+                self.enter(again)?;
+                if held.is_some_and(|held| self.still_stands(held)) {
+                    continue;
+                }
                 return self.locate(expected);
             }
             let next = own + usize::from(again.is_some());
@@ -368,6 +373,12 @@ impl Walk {
             self.enter(segment)?;
             offset = 0;
         }
+    }
+
+    /// Whether the current segment has the very same record in the same place.
+    fn still_stands(&mut self, held: Held) -> bool {
+        let found = self.take(held.offset, Some(held.seq()));
+        matches!(found, Ok(Some(found)) if found.header() == held.header())
     }
 
     /// Holds the record with entry `target`, which ends at `end` of the current segment, or is the last one before

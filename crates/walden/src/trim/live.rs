@@ -296,7 +296,7 @@ impl Log {
         let folder = Folder::list(&*self.storage, &self.names)?;
         keeper.commit_cut(keep, &folder.segments)?;
         // Committed: from here on the log is the shorter one, for waiters and readers too.
-        self.forget_unwritten();
+        self.forget_unwritten(|| {});
         *self.epoch.lock() = keeper.manifest.epoch();
         self.show_cut(keeper, keep);
         self.open.lock().clear();

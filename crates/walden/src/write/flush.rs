@@ -120,11 +120,13 @@ impl Log {
         if full { error } else { self.latch.fail(&error) }
     }
 
-    /// Forgets what was not written: a cut removed it. The write lock must be free.
-    pub(crate) fn forget_unwritten(&self) {
+    /// Forgets what was not written, as a cut removed it, or the log closes, and does `work` before anybody could write
+    /// again. The write lock must be free.
+    pub(crate) fn forget_unwritten(&self, work: impl FnOnce()) {
         let mut writer = self.writer.lock();
         self.appender.lock().take_chunks(&mut writer.queue, &mut None);
         writer.queue.clear();
+        work();
         self.stuck.store(false, Ordering::Release);
     }
 }

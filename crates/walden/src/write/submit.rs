@@ -11,7 +11,7 @@ use crate::num;
 use crate::record;
 use crate::stats::Counters;
 use crate::sync::{Arc, MutexGuard, Ordering};
-use crate::watermark::{Level, refuse_in_callback};
+use crate::watermark::{Level, refuse_in_callback, truncated};
 
 /// Entries that were given their seq ids, and the era they were given in.
 #[derive(Debug, Clone)]
@@ -162,8 +162,8 @@ impl Log {
             Some(reached) => reached,
             None => match result {
                 Err(error) => Err(kept_waiting(error, appended)),
-                // What was there to be written was thrown away.
-                Ok(()) => Err(Error::closed()),
+                // What was there to be written was thrown away: by closing, or by a cut that is about to be told.
+                Ok(()) => self.check().and(Err(truncated(appended.seqs.start))),
             },
         }
     }

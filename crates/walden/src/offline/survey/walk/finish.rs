@@ -42,14 +42,14 @@ impl Walk<'_> {
         next = next.max(durable);
         self.out.next_seq = next;
         self.out.first_seq = first;
+        self.check_ends()?;
+        self.find_surplus();
+        self.accept_losses();
         if let Some(manifest) = manifest {
             self.check_names(manifest);
             self.check_open(manifest);
             self.check_dead(manifest)?;
         }
-        self.check_ends()?;
-        self.find_surplus();
-        self.accept_losses();
         self.count_behind();
         Ok(())
     }
@@ -57,7 +57,7 @@ impl Walk<'_> {
     fn check_names(&mut self, manifest: &Manifest) {
         let sealed = self.out.pieces.iter().filter(|piece| piece.sealed).count();
         let sealed = crate::num::size(sealed);
-        if sealed != manifest.sealed_count && self.out.is_whole() {
+        if sealed != manifest.sealed_count && self.out.is_mendable() {
             let what = format!(
                 "{sealed} complete segments are there, and the manifest counts {}; no entry is missing",
                 manifest.sealed_count
