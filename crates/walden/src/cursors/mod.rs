@@ -279,7 +279,10 @@ impl Log {
         let _keeper = self.keeper();
         let era = self.watermark.era();
         let index = match self.cursors.own(name, era)? {
-            Some(index) => index,
+            Some(index) => {
+                self.cursors.keep_half_removed(index)?;
+                index
+            }
             None => {
                 let position = match start {
                     Start::First => self.first_seq(),

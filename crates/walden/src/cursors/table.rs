@@ -39,6 +39,8 @@ pub(crate) struct Known {
     pub(crate) era: u64,
     pub(crate) owned: bool,
     dirty: bool,
+    /// Removing it failed: it may be gone on disk, until it is written again.
+    half_removed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -189,6 +191,7 @@ impl Cursors {
                 era,
                 owned: true,
                 dirty: false,
+                half_removed: false,
             };
             live.set(free, Some(known));
             free
@@ -228,9 +231,27 @@ impl Cursors {
         let mut file = self.file.lock();
         let Some(known) = self.get(index) else { return Ok(()) };
         let slot = self.slot("", known.stand, State::Free);
-        file.put_both(&self.path(), index, &slot)?;
-        self.live.lock().set(index, None);
-        Ok(())
+        let removed = file.put_both(&self.path(), index, &slot);
+        let mut live = self.live.lock();
+        match &removed {
+            Ok(()) => live.set(index, None),
+            Err(_) => {
+                if let Some(known) = live.get(index) {
+                    (known.dirty, known.half_removed) = (true, true);
+                }
+            }
+        }
+        removed
+    }
+
+    /// Sees to it that a cursor whose removal failed is there for who takes it again.
+    ///
+    /// # Errors
+    /// What the disk gives: then it is nobody's, and may be gone after a crash.
+    pub(crate) fn keep_half_removed(&self, index: usize) -> Result<()> {
+        let half_removed = self.live.lock().get(index).is_some_and(|known| known.half_removed);
+        let kept = if half_removed { self.persist() } else { Ok(()) };
+        kept.inspect_err(|_| self.release(index))
     }
 
     /// Sees to it that a cursor of this name that could not be made whole is not found later.
@@ -339,7 +360,7 @@ impl Cursors {
         for (index, written) in due {
             if let Some(known) = live.get(index) {
                 match &put {
-                    Ok(()) => known.saved = written.stand,
+                    Ok(()) => (known.saved, known.half_removed) = (written.stand, false),
                     Err(_) => known.dirty = true,
                 }
             }
@@ -477,8 +498,10 @@ impl Live {
                         expired: slot.state == State::Expired,
                     };
                     let (name, era) = (slot.name.clone(), 0);
-                    let (owned, dirty) = (false, false);
-                    self.set(index, Some(Known { name, stand, saved: stand, era, owned, dirty }));
+                    let (owned, dirty, half_removed) = (false, false, false);
+                    let saved = stand;
+                    let known = Known { name, stand, saved, era, owned, dirty, half_removed };
+                    self.set(index, Some(known));
                 }
                 Pair::Unreadable(why) => {
                     self.set(index, None);
@@ -552,34 +575,4 @@ pub(super) fn expired(known: &Known) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn epochs(list: &[(u64, u128)]) -> Vec<Epoch> {
-        list.iter().map(|(first_seq, id)| Epoch { first_seq: *first_seq, id: *id }).collect()
-    }
-
-    #[test]
-    fn where_histories_part() {
-        let parted = |position, epoch, list: &[(u64, u128)]| {
-            Stand { position, epoch, expired: false }.parted(&epochs(list))
-        };
-        let list = &[(1, 10), (50, 11), (90, 12)];
-        assert_eq!(parted(30, 10, list), None);
-        assert_eq!(parted(50, 10, list), None, "all of the epoch, and nothing behind it");
-        assert_eq!(parted(51, 10, list), Some(50), "another history's 50 came before it");
-        assert_eq!(parted(70, 11, list), None);
-        assert_eq!(parted(30, 11, list), None, "moved on before 10 was merged into 11");
-        assert_eq!(parted(999, 12, list), None, "where the last one ends is the log's to know");
-        assert_eq!(parted(30, 99, list), Some(1), "nothing is known of it");
-        assert_eq!(parted(1, NOTHING_BEFORE, list), None);
-        assert_eq!(parted(2, NOTHING_BEFORE, list), Some(1), "there was nothing before 2 then");
-        assert_eq!(parted(7, NOTHING_BEFORE, &[(7, 3)]), None);
-    }
-
-    #[test]
-    fn a_merged_epoch_is_followed_through_later_merges() {
-        let live = Live { merged: vec![(1, 2), (2, 3), (8, 9)], ..Live::default() };
-        assert_eq!([1, 2, 3, 8, 5].map(|id| live.epoch_now(id)), [3, 3, 3, 9, 5]);
-    }
-}
+mod tests;

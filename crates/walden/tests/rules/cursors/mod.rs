@@ -468,6 +468,27 @@ fn half_made_and_removed() {
     assert_eq!(names(&other.kill().open()), ["a"]);
 }
 
+/// One that could not be removed is there, and may be gone on disk: who takes it again has it. (Seed 21172256 of the
+/// simulation.)
+#[test]
+fn half_removed_and_taken_again() {
+    let lab = Lab::nine();
+    let wal = lab.open();
+    let cursor = wal.cursor("a", Start::First).unwrap();
+    commit(&cursor, 4);
+    wal.sync().unwrap();
+    drop(cursor);
+    let torn = Fault::new(Action::Torn(400, walden_sim::ENOSPC)).on([OpKind::Write]);
+    lab.disk.add_fault(torn.suffix(".cursors").from_nth(1));
+    assert_eq!(kind(wal.remove_cursor("a")), ErrorKind::OutOfSpace);
+    assert!(lab.kill().open().cursors().unwrap().is_empty(), "the test needs it gone on disk");
+    assert_eq!(kind(wal.cursor("a", Start::First)), ErrorKind::OutOfSpace);
+    lab.disk.clear_faults();
+    let cursor = wal.cursor("a", Start::First).unwrap();
+    assert_eq!(cursor.position(), 5);
+    assert_eq!(only(&lab.kill().open()).position, 5);
+}
+
 /// Section 4.7: "A failed sync is final. … truncation, retention and cursor commits are refused".
 #[test]
 fn a_failed_sync_is_final_for_cursors_too() {
