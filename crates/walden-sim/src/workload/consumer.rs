@@ -101,7 +101,11 @@ impl Consumer {
         self.there = There::Yes;
         let check = cursor.check().map_err(|error| error.kind());
         if let Some(stood) = stood {
-            judge(&stood, check.err(), model)?;
+            judge(&stood, check.as_ref().err().copied(), model)?;
+            // Removing it had failed: it is where it was, and not where one made anew would be.
+            if !last {
+                self.stood.push(stood);
+            }
         }
         let to = to.clamp(model.first, wal.durable_seq() + 1);
         if check.is_err() || anyway {
