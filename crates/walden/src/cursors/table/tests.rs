@@ -29,3 +29,21 @@ fn a_merged_epoch_is_followed_through_later_merges() {
     let live = Live { merged: vec![(1, 2), (2, 3), (8, 9)], ..Live::default() };
     assert_eq!([1, 2, 3, 8, 5].map(|id| live.epoch_now(id)), [3, 3, 3, 9, 5]);
 }
+
+/// What was seen to hold retention back may have come far enough by the time that it would expire.
+#[test]
+fn only_what_still_holds_back_expires() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = Names::new(dir.path(), "segment");
+    let cursors = Cursors::load(Arc::new(crate::storage::OsStorage::new()), &names, 7).unwrap();
+    let epochs = epochs(&[(1, 10)]);
+    let stand = Stand { position: 2, epoch: 10, expired: false };
+    let [slow, quick] = ["slow", "quick"].map(|name| cursors.make(name, stand, 0).unwrap());
+    let holds = cursors.holds(&epochs);
+    assert_eq!(holds.iter().map(|hold| hold.from).collect::<Vec<_>>(), [2, 2]);
+    cursors.advance(quick, 9, 10).unwrap();
+    assert_eq!(cursors.expire(&holds, 9, &epochs).unwrap(), 1);
+    let quick = cursors.get(quick).unwrap();
+    assert!(cursors.get(slow).unwrap().stand.expired && !quick.stand.expired);
+    assert_eq!(quick.saved.position, 9, "durable before what it needs no more goes");
+}
