@@ -6,6 +6,7 @@ use std::fmt;
 use super::layout::{FOOTER_LEN, HEADER_LEN, Header, LEN_MASK, OVERHEAD, read_u64};
 use super::packed::Packed;
 use crate::num;
+use crate::storage::crc32c;
 
 /// What is wrong with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded<'_> {
     let Some((covered, footer)) = split(bytes, &header) else {
         return Decoded::Bad(Fault::Length);
     };
-    if crc32c::crc32c(covered) != header.crc {
+    if crc32c(covered) != header.crc {
         return Decoded::Bad(Fault::Checksum);
     }
     let footer_ok = footer == header.size;
@@ -115,7 +116,7 @@ pub(crate) fn decode_plain(bytes: &[u8], seq: u64) -> Option<Header> {
         return None;
     }
     let covered = bytes.get(4..num::index(HEADER_LEN + header.size))?;
-    (crc32c::crc32c(covered) == header.crc).then_some(header)
+    (crc32c(covered) == header.crc).then_some(header)
 }
 
 /// What a header and a payload of proved checksum amount to.

@@ -3,6 +3,7 @@
 use super::compression::Compressed;
 use super::layout::{PACKED, be32, be64};
 use crate::num;
+use crate::storage::{crc32c, crc32c_append};
 
 const HEADER_BYTES: usize = 20;
 
@@ -35,7 +36,7 @@ pub(crate) fn frame(flags: u64, seq: u64, parts: &[&[u8]]) -> ([u8; HEADER_BYTES
     let (size_field, seq_field) = rest.split_at_mut(8);
     size_field.copy_from_slice(&size);
     seq_field.copy_from_slice(&be64(seq));
-    let crc = parts.iter().fold(crc32c::crc32c(rest), |crc, part| crc32c::crc32c_append(crc, part));
+    let crc = parts.iter().fold(crc32c(rest), |crc, part| crc32c_append(crc, part));
     crc_field.copy_from_slice(&be32(crc));
     (header, size)
 }
@@ -81,7 +82,7 @@ fn begin(out: &mut Vec<u8>, size: u64, seq: u64, payload: usize) -> usize {
 }
 
 fn finish(out: &mut Vec<u8>, start: usize, size: u64) {
-    let crc = crc32c::crc32c(out.get(start + 4..).unwrap_or_default());
+    let crc = crc32c(out.get(start + 4..).unwrap_or_default());
     if let Some(field) = out.get_mut(start..start + 4) {
         field.copy_from_slice(&be32(crc));
     }

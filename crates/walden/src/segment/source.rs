@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::num;
 use crate::record::{Decoded, FOOTER_LEN, Fault, HEADER_LEN, Header, OVERHEAD, Record, decode};
-use crate::storage::{File, read_full};
+use crate::storage::{File, crc32c_append, read_full};
 use crate::sync::Arc;
 
 /// Records up to this length are read into the buffer before they are proved.
@@ -224,7 +224,7 @@ impl RecordSource {
             if piece.is_empty() {
                 return Ok(false);
             }
-            crc = crc32c::crc32c_append(crc, piece);
+            crc = crc32c_append(crc, piece);
             at += num::size(piece.len());
         }
         Ok(crc == header.crc)
