@@ -3,10 +3,12 @@
 //! There is one, behind the maintenance lock: sealing, cuts, retention, metadata and closing each hold it
 //! from first step to last, and each generation is derived from the last synced one.
 
+use std::collections::VecDeque;
+
 use crate::cursors::Cursors;
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, ManifestFile};
-use crate::segment::Names;
+use crate::segment::{Names, Segment};
 use crate::storage::{Clock, File, Storage};
 use crate::sync::Arc;
 
@@ -21,6 +23,8 @@ pub(crate) struct Keeper {
     pub(crate) manifest: Manifest,
     /// They stand in the manifest's epochs, and follow them.
     pub(crate) cursors: Arc<Cursors>,
+    /// Segments that are no more in the log, oldest first, whose files could not be removed yet.
+    pub(crate) unremoved: VecDeque<Arc<Segment>>,
 }
 
 /// A segment that is to be sealed, or kept by a cut.

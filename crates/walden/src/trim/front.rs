@@ -34,15 +34,18 @@ impl Keeper {
         Ok(dead)
     }
 
-    /// Removes the files of segments that are no more in the manifest, nor in what readers see.
+    /// Removes the files of segments that are no more in the manifest, nor in what readers see: first those that
+    /// could not be removed before, so that the files of a log have no gap whatever fails.
     ///
     /// # Errors
-    /// `Io`: opening removes the file.
-    pub(crate) fn remove_front(&self, dead: &[Arc<Segment>]) -> Result<()> {
-        for segment in dead {
+    /// `Io`: what is left is removed by the next call, or when the log is opened.
+    pub(crate) fn remove_front(&mut self, dead: Vec<Arc<Segment>>) -> Result<()> {
+        self.unremoved.extend(dead);
+        while let Some(segment) = self.unremoved.front() {
             segment.forget_file();
             self.remove_if_there(&segment.path)?;
             self.remove_if_there(segment.index_path())?;
+            self.unremoved.pop_front();
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ impl Log {
             return Err(self.out_of_range("cannot truncate the front", first));
         }
         if first <= self.first_seq() {
-            return Ok(());
+            return self.keeper().remove_front(Vec::new());
         }
         // What waits for room on a full disk lies behind what is to go, and must not keep it.
         self.sync_before(first).or_else(|error| self.unless_durable(first, error))?;
@@ -98,7 +98,7 @@ impl Log {
         });
         Counters::add(&self.counters.front_cuts, 1);
         // Only now: who reads in a file that is gone must find that it was removed.
-        keeper.remove_front(&dead)
+        keeper.remove_front(dead)
     }
 
     /// Only where that is not so already: a sync of all that was appended since would keep sealing, and with it
@@ -456,7 +456,9 @@ impl Log {
         persisted.or_else(|error| if error.is_out_of_space() { Ok(()) } else { Err(error) })?;
         let snapshot = View::snapshot(self);
         let holds = self.cursors.holds(&snapshot.epochs);
-        let Some(first) = self.retained_from(&snapshot, limits, &holds)? else { return Ok(0) };
+        let Some(first) = self.retained_from(&snapshot, limits, &holds)? else {
+            return self.keeper().remove_front(Vec::new()).map(|()| 0);
+        };
         let _span = trace::retaining(self.names.dir());
         if let Some(error) = self.cursors.unreadable() {
             return Err(error);

@@ -285,3 +285,39 @@ fn with_a_tail_that_was_cut_in_part() {
     }
     assert!(waits > 0);
 }
+
+/// Section 7, `truncate_front`: "remove dead files, oldest first". One that cannot be removed keeps those behind it, so
+/// that the files have no gap; the next call of either kind takes them up again, with nothing else to do, too.
+#[test]
+fn what_could_not_be_removed_goes_with_the_next_call() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    for seq in 1..=20 {
+        Lab::append(&wal, seq..=seq);
+    }
+    let names = || lab.names(".wal");
+    let all = names();
+    assert!(all.len() >= 6, "{all:?}");
+    lab.disk.add_fault(Fault::new(Action::Error(EIO)).on([OpKind::Remove]).suffix(&all[1]));
+    let first_of = |at: usize| wal.segments().unwrap()[at].first_seq.unwrap();
+    let error = wal.truncate_front(first_of(3)).unwrap_err();
+    assert!(error.to_string().contains(&all[1]), "{error}");
+    assert_eq!(names(), all[1..], "a gap");
+    // Once more, with more to remove: those that came before stay before.
+    wal.truncate_front(first_of(1)).unwrap_err();
+    assert_eq!(names(), all[1..], "a gap");
+    wal.retain(&Retention::keep_all().max_segments(100)).unwrap_err();
+
+    lab.disk.clear_faults();
+    wal.truncate_front(wal.first_seq()).unwrap();
+    assert_eq!(names(), all[4..], "not taken up by the next call");
+
+    lab.disk.add_fault(Fault::new(Action::Error(EIO)).on([OpKind::Remove]).suffix(".wal"));
+    wal.truncate_front(first_of(1)).unwrap_err();
+    lab.disk.clear_faults();
+    assert_eq!(names(), all[4..]);
+    assert_eq!(wal.retain(&Retention::keep_all().max_segments(100)).unwrap(), 0);
+    assert_eq!(names(), all[5..], "not taken up by retention");
+    let first = wal.first_seq();
+    assert_eq!(entries(&wal), (first, payloads(first..=20)));
+}
