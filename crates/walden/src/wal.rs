@@ -117,7 +117,8 @@ impl Wal {
     ) -> Result<Self> {
         let settings = Settings::check(config)?;
         let latch = Arc::new(Latch::default());
-        let storage: Arc<dyn Storage> = Arc::new(LatchedStorage::new(storage, Arc::clone(&latch)));
+        let storage: Arc<dyn Storage> =
+            Arc::new(LatchedStorage::new(storage, Arc::clone(&latch), dir));
         let opened = recover::open(dir, &settings, storage, clock)?;
         let compression = settings.compression;
         let log = Log::new(opened, settings, latch)?;

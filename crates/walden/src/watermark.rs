@@ -271,6 +271,12 @@ impl Watermark {
         state.closed.then(|| Err(Error::closed()))
     }
 
+    /// Why no mark rises any more.
+    pub(crate) fn over(&self) -> Option<Error> {
+        let state = self.state.lock();
+        state.failed.clone().or_else(|| state.closed.then(Error::closed))
+    }
+
     /// The first seq id that was cut since `era`.
     pub(crate) fn cut_since(&self, era: u64) -> Option<u64> {
         if self.era() == era {

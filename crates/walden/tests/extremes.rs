@@ -5,10 +5,13 @@ mod engine;
 
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::task::{Context, Waker};
+use std::time::{Duration, SystemTime};
 
 use engine::over;
+use futures_core::Stream as _;
 use walden::offline::{self, Target};
 use walden::storage::{Access, DirEntry, File, Storage};
 use walden::{BatchFormat, Config, ErrorKind, LogReader, Maintenance, Wal};
@@ -255,7 +258,15 @@ fn the_last_seq_id() {
     assert_eq!(reader.read_prev().unwrap().unwrap().seq, u64::MAX - 1);
     let mut follower = wal.follow(u64::MAX).unwrap();
     assert!(follower.try_next().unwrap().is_none());
+    // Nothing can come any more but a cut, a failure, the end: it waits for these, and sleeps meanwhile.
+    let begun = std::time::Instant::now();
+    assert!(follower.next_timeout(Duration::from_millis(50)).unwrap().is_none());
+    assert!(begun.elapsed() >= Duration::from_millis(50));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut follower).poll_next(&mut context).is_pending());
+    let waiting = std::thread::spawn(move || follower.next_blocking().unwrap_err());
     wal.close().unwrap();
+    assert!(waiting.join().unwrap().is_closed());
 
     let log = LogReader::open(dir.path()).unwrap();
     assert_eq!((log.first_seq(), log.next_seq()), (u64::MAX - 1, u64::MAX));
@@ -269,6 +280,24 @@ fn the_last_seq_id() {
     assert_eq!(wal.append("x").unwrap_err().kind(), ErrorKind::OutOfRange);
     wal.reset(1).unwrap();
     assert_eq!(wal.append("anew").unwrap(), 1);
+}
+
+/// Threads that sync together look ahead to those who may come, also where no seq ids are left for them.
+#[test]
+fn the_last_seq_ids_are_given_to_many_threads() {
+    let (_dir, wal) = log_at(u64::MAX - 8, Config::durable());
+    let given: Vec<u64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| std::iter::from_fn(|| wal.append("x").ok()).collect::<Vec<_>>())
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let given: std::collections::BTreeSet<u64> = given.into_iter().collect();
+    assert!(given.into_iter().eq(u64::MAX - 8..u64::MAX));
+    assert_eq!(wal.durable_seq(), u64::MAX - 1);
+    wal.close().unwrap();
 }
 
 /// A log that is reset to the end of the range is empty and stays so.

@@ -3,8 +3,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use walden::{Config, Maintenance, Wal};
+use walden::{BatchFormat, Config, Maintenance, Wal};
 use walden_sim::{Action, ENOSPC, Fault, OpKind, SimClock, SimDisk};
 
 fn full_log(config: Config) -> (SimDisk, Wal) {
@@ -41,6 +42,30 @@ fn the_front_is_cut_though_bytes_wait_for_room() {
     assert_eq!(wal.durable_seq(), wal.next_seq() - 1);
     let found = wal.range(..).unwrap().filter(Result::is_ok).zip(15..).last();
     assert_eq!(found.map(|(_, seq)| seq + 1), Some(wal.next_seq()));
+}
+
+/// The first entries of a batch of separate records stay where the disk is full before the last: nobody waits for them, and
+/// they come to the disk as others do, though no append follows.
+#[test]
+fn the_part_of_a_batch_that_stays_is_written_and_synced() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let config = Config::os_cache().batch_format(BatchFormat::Separate).segment_size(1000);
+    let config = config.maintenance(Maintenance::Manual);
+    let (storage, time) = (Arc::new(disk.clone()), Arc::new(clock.clone()));
+    let wal = Wal::open_with(Path::new("/log"), config, storage, time).unwrap();
+    wal.append("before").unwrap();
+    wal.sync().unwrap();
+    disk.set_capacity(Some(disk.used()));
+    let error = wal.append_batch(&vec![[9; 200]; 30]).unwrap_err();
+    assert!(error.is_out_of_space(), "{error}");
+    let next = wal.next_seq();
+    assert!(next > 2, "none stayed: {error}");
+    assert_eq!(wal.stats().written, next);
+    assert!(wal.durable_seq() < next - 1);
+    // The log's own upkeep, a `sync_interval` later.
+    clock.advance(Duration::from_secs(60));
+    drop(wal.tick());
+    assert_eq!(wal.durable_seq(), next - 1);
 }
 
 /// Removing the files that recovery cut finds no room: they must be gone before the cut counts as done.

@@ -267,9 +267,15 @@ fn a_callback_cannot_wait_for_itself() {
             let (other, syncer) = (wal.clone(), wal.submit("y").unwrap());
             syncer.on_complete(move |_| {
                 ticket.on_complete(move |_| {
-                    let calls = [clone.append("z").map(drop), clone.sync(), clone.close()];
+                    let chained = clone.submit("chained");
+                    let long = Duration::from_secs(3600);
+                    let waited = match &chained {
+                        Ok(ticket) => ticket.wait_timeout(long).map(drop),
+                        Err(error) => Err(error.clone()),
+                    };
+                    let calls = [clone.append("z").map(drop), clone.sync(), clone.close(), waited];
                     let kinds = calls.map(|call| call.err().map(|error| error.kind()));
-                    told.send((kinds, clone.submit("chained").map(drop))).unwrap();
+                    told.send((kinds, chained.map(drop))).unwrap();
                 });
                 begin.send(()).unwrap();
             });
@@ -278,7 +284,7 @@ fn a_callback_cannot_wait_for_itself() {
             }
             begun.recv().unwrap();
             let (kinds, chained) = tell.recv().unwrap();
-            assert_eq!(kinds, [Some(ErrorKind::Busy); 3]);
+            assert_eq!(kinds, [Some(ErrorKind::Busy); 4]);
             assert!(chained.is_ok() || chained.is_err_and(|e| e.kind() == ErrorKind::Busy));
             wal.append("goes on").unwrap();
             wal.close().unwrap();

@@ -15,7 +15,7 @@ use crate::frames::Frames;
 use crate::snapshot::View;
 use crate::storage::{Clock, SystemClock};
 use crate::sync::Arc;
-use crate::watermark::{Level, Parker, Wake};
+use crate::watermark::{Level, Parker, Wake, Watermark};
 
 /// How long to wait before a log that cannot tell of news is asked again: at first, and at most.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -149,8 +149,9 @@ impl Follower {
             self.pause = SHORTEST;
             return Ok(event);
         }
-        let reached = self.walk.view().watermark().and_then(|watermark| {
-            watermark.reached(self.walk.level(), self.target(), self.walk.era())
+        let reached = self.walk.view().watermark().and_then(|watermark| match self.target() {
+            Some(target) => watermark.reached(self.walk.level(), target, self.walk.era()),
+            None => watermark.over().map(Err),
         });
         match reached {
             Some(Err(error)) if !error.is_truncated() => {
@@ -187,15 +188,21 @@ impl Follower {
         Ok(Some(Event::Entry(Entry::new(seq, payload))))
     }
 
-    /// What a mark must rise to for there to be something new.
-    fn target(&self) -> u64 {
-        self.walk.position().saturating_add(1)
+    /// What a mark must rise to for there to be something new; `None` behind the last seq id that there can be.
+    fn target(&self) -> Option<u64> {
+        self.walk.position().checked_add(1)
+    }
+
+    /// The marks that tell of what comes, and what they must rise to. `None`: it is to be looked for again and again,
+    /// in another process's log, and where only a cut, a failure or the closing can come.
+    fn told_by(&self) -> Option<(&Watermark, u64)> {
+        self.walk.view().watermark().zip(self.target())
     }
 
     /// Sleeps until there may be something new.
     fn wait(&mut self, timeout: Option<Duration>) {
-        let (level, target, era) = (self.walk.level(), self.target(), self.walk.era());
-        let Some(watermark) = self.walk.view().watermark() else {
+        let (level, era) = (self.walk.level(), self.walk.era());
+        let Some((watermark, target)) = self.told_by() else {
             self.parker.park_timeout(timeout.map_or(self.pause, |left| left.min(self.pause)));
             self.pause = (self.pause * 2).min(LONGEST);
             return;
@@ -212,9 +219,9 @@ impl Follower {
 
     /// Has the task woken once there may be something new; false if there may be already.
     fn wake_later(&mut self, context: &Context<'_>) -> Result<bool> {
-        let (level, target, era) = (self.walk.level(), self.target(), self.walk.era());
+        let (level, era) = (self.walk.level(), self.walk.era());
         let waker = context.waker().clone();
-        if let Some(watermark) = self.walk.view().watermark() {
+        if let Some((watermark, target)) = self.told_by() {
             self.registered = watermark.register(level, target, era, Wake::Task(waker));
             return Ok(self.registered.is_some());
         }

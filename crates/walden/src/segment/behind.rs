@@ -15,6 +15,9 @@ use crate::record::{HEADER_LEN, Header};
 use crate::storage::File;
 use crate::sync::Arc;
 
+/// How often all the bytes in question may be proved, in the search for a record around those that were found.
+const BUDGET: u64 = 16;
+
 /// Sound records that lead back from a border without a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reached {
@@ -71,6 +74,7 @@ fn is_embedded(
     ends: &BTreeSet<u64>,
 ) -> io::Result<bool> {
     let mut base = floor;
+    let mut budget = BUDGET.saturating_mul(border - floor);
     while base < begin && !ends.is_empty() {
         let piece = source.window(base, READ_AHEAD.min(border - base), border)?;
         let got = crate::num::size(piece.len());
@@ -82,6 +86,12 @@ fn is_embedded(
         let head = crate::num::index(HEADER_LEN);
         let found: Vec<_> = piece.windows(head).enumerate().filter_map(enclosing).collect();
         for (offset, end) in found {
+            // Each may be as long as the segment: of bytes made up for that, all would never end. What is not proved
+            // to be free of this is not believed.
+            budget = match budget.checked_sub(end - offset) {
+                Some(left) => left,
+                None => return Ok(true),
+            };
             if matches!(source.record_at(offset, end)?, Step::Record(_)) {
                 return Ok(true);
             }
@@ -216,5 +226,32 @@ mod tests {
             assert_eq!(back_from(&mut source, end, 0, 2).unwrap(), None, "{last}");
             assert_eq!(find_behind_loss(&file, None, end, 2).unwrap(), None, "{last}");
         }
+    }
+
+    /// Bytes in front of the border of which one in twenty begins what looks like the header of a record that ends there:
+    /// each would be proved from its beginning to the border.
+    #[test]
+    fn made_up_headers_do_not_keep_it_busy_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OsStorage::new().create(&dir.path().join("a")).unwrap();
+        let mut last = Vec::new();
+        encode(&mut last, 9, &[b"the last"]);
+        let len = 20 * 200_000_u64;
+        let mut bytes = Vec::new();
+        while u64::try_from(bytes.len()).unwrap() < len {
+            let left =
+                len + u64::try_from(last.len()).unwrap() - u64::try_from(bytes.len()).unwrap();
+            bytes.extend_from_slice(&[0xab; 4]);
+            bytes.extend_from_slice(&(left - 28).to_be_bytes());
+            bytes.extend_from_slice(&5_u64.to_be_bytes());
+        }
+        bytes.extend_from_slice(&last);
+        write_full(&*file, &bytes, 0).unwrap();
+        let end = u64::try_from(bytes.len()).unwrap();
+        let begun = std::time::Instant::now();
+        let mut source = RecordSource::new(file, ONE_RECORD);
+        assert_eq!(back_from(&mut source, end, 0, 1).unwrap(), None);
+        // Without a limit: 200,000 times two megabytes.
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     }
 }

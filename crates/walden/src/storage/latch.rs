@@ -88,16 +88,25 @@ impl Latch {
         result.map_err(|error| self.fail(&Error::io(doing, path, error)).into())
     }
 
-    /// A sync: one that panics leaves as little known as one that fails.
-    fn sync(&self, path: &Path, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    /// A call: one that panics leaves as little known as one that fails.
+    fn watched<T>(&self, path: &Path, call: impl FnOnce() -> T) -> T {
         let mut watch = Unwinding { latch: self, path, returned: false };
-        let result = sync();
+        let result = call();
         watch.returned = true;
-        self.any("sync", path, result)
+        result
     }
 
-    fn unless_full<T>(&self, doing: &str, path: &Path, result: io::Result<T>) -> io::Result<T> {
-        match result {
+    fn sync(&self, path: &Path, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.any("sync", path, self.watched(path, sync))
+    }
+
+    fn unless_full<T>(
+        &self,
+        doing: &str,
+        path: &Path,
+        call: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self.watched(path, call) {
             Err(error) if !is_full(&error) && error.kind() != io::ErrorKind::Interrupted => {
                 self.any(doing, path, Err(error))
             }
@@ -116,7 +125,7 @@ struct Unwinding<'a> {
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
         if !self.returned {
-            let cause = Error::new(ErrorKind::Io, "the thread that was syncing it panicked");
+            let cause = Error::new(ErrorKind::Io, "the thread that was changing it panicked");
             self.latch.fail(&cause.path(self.path));
         }
     }
@@ -127,11 +136,27 @@ impl Drop for Unwinding<'_> {
 pub(crate) struct LatchedStorage {
     inner: Arc<dyn Storage>,
     latch: Arc<Latch>,
+    /// The log's folder.
+    dir: PathBuf,
+    /// It, open: where a process runs out of descriptors, a sync that could not even begin must not be final.
+    folder: Mutex<Option<Arc<dyn File>>>,
 }
 
 impl LatchedStorage {
-    pub(crate) fn new(inner: Arc<dyn Storage>, latch: Arc<Latch>) -> Self {
-        Self { inner, latch }
+    pub(crate) fn new(inner: Arc<dyn Storage>, latch: Arc<Latch>, dir: &Path) -> Self {
+        Self { inner, latch, dir: dir.to_owned(), folder: Mutex::new(None) }
+    }
+
+    /// The folder, open, if it is the log's and the storage keeps it so.
+    fn folder(&self, dir: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        if dir != self.dir {
+            return Ok(None);
+        }
+        let mut folder = self.folder.lock();
+        if folder.is_none() {
+            *folder = self.inner.open_dir(dir)?;
+        }
+        Ok(folder.clone())
     }
 
     fn wrap(&self, path: &Path, inner: Arc<dyn File>) -> Arc<dyn File> {
@@ -147,18 +172,21 @@ impl LatchedStorage {
 
 impl Storage for LatchedStorage {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
-        let file = self.inner.open(path, access)?;
-        Ok(if access == Access::Read { file } else { self.wrap(path, file) })
+        // Of those opened for reading, too: a dictionary that somebody put there is synced so.
+        Ok(self.wrap(path, self.inner.open(path, access)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.latch.refuse()?;
-        Ok(self.wrap(path, self.inner.create(path)?))
+        let file = self.inner.create(path)?;
+        // An index is a cache: made in one go, proved by its checksums, and missed by nobody.
+        let is_cache = path.extension().is_some_and(|ending| ending == "idx");
+        Ok(if is_cache { file } else { self.wrap(path, file) })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.unless_full("rename", from, self.inner.rename(from, to))
+        self.latch.unless_full("rename", from, || self.inner.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -177,7 +205,14 @@ impl Storage for LatchedStorage {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.sync(dir, || self.inner.sync_dir(dir))
+        match self.folder(dir)? {
+            Some(folder) => self.latch.sync(dir, || folder.sync_all()),
+            None => self.latch.sync(dir, || self.inner.sync_dir(dir)),
+        }
+    }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        self.inner.open_dir(dir)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -203,12 +238,12 @@ impl File for LatchedFile {
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.latch.refuse()?;
-        self.latch.unless_full("write", &self.path, self.inner.write_at(buf, offset))
+        self.latch.unless_full("write", &self.path, || self.inner.write_at(buf, offset))
     }
 
     fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         self.latch.refuse()?;
-        self.latch.unless_full("write", &self.path, self.inner.write_parts_at(parts, offset))
+        self.latch.unless_full("write", &self.path, || self.inner.write_parts_at(parts, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -228,7 +263,7 @@ impl File for LatchedFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.latch.refuse()?;
-        self.latch.unless_full("set the length", &self.path, self.inner.set_len(len))
+        self.latch.unless_full("set the length", &self.path, || self.inner.set_len(len))
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -46,7 +46,11 @@ impl MmapStorage {
     }
 }
 
-fn mapped(os: OsFile) -> Arc<dyn File> {
+/// Segments only: of other files too little is written for a mapping to pay.
+fn mapped(os: OsFile, path: &Path) -> Arc<dyn File> {
+    if !path.extension().is_some_and(|ending| ending == "wal" || ending == "next") {
+        return Arc::new(os);
+    }
     Arc::new(MmapFile { os, map: Mutex::new(Map { region: None, present: 0 }) })
 }
 
@@ -54,12 +58,12 @@ impl Storage for MmapStorage {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         match access {
             Access::Read => self.os.open(path, access),
-            Access::ReadWrite => self.os.open_file(path, access).map(mapped),
+            Access::ReadWrite => self.os.open_file(path, access).map(|os| mapped(os, path)),
         }
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.os.create_file(path).map(mapped)
+        self.os.create_file(path).map(|os| mapped(os, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -80,6 +84,10 @@ impl Storage for MmapStorage {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.os.sync_dir(dir)
+    }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        self.os.open_dir(dir)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -116,11 +124,12 @@ impl Map {
         let Some(at) = region.place(offset, len) else { return false };
         if self.present < at + len {
             if len >= LARGE {
-                self.present = at + len;
                 return false;
             }
-            let to = (at + len).max(self.present + AHEAD).min(region.len);
-            if region.populate(self.present, to).is_err() {
+            // Nothing is stored before `at`.
+            let from = self.present.max(at);
+            let to = (at + len).max(from + AHEAD).min(region.len);
+            if region.populate(from, to).is_err() {
                 // A store would be a signal: from here on the kernel is asked, and can say what is wrong.
                 self.unmap();
                 return false;
@@ -129,6 +138,14 @@ impl Map {
         }
         region.store(parts, at);
         true
+    }
+
+    /// The kernel has taken so many bytes: it has found room for them.
+    fn written(&mut self, len: usize, offset: u64) {
+        let at = self.region.as_ref().and_then(|region| region.place(offset, len));
+        if let Some(at) = at.filter(|at| *at <= self.present) {
+            self.present = self.present.max(at + len);
+        }
     }
 }
 
@@ -141,7 +158,9 @@ impl File for MmapFile {
         if self.map.lock().copy(&[IoSlice::new(buf)], buf.len(), offset) {
             return Ok(buf.len());
         }
-        self.os.write_at(buf, offset)
+        let written = self.os.write_at(buf, offset)?;
+        self.map.lock().written(written, offset);
+        Ok(written)
     }
 
     fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
@@ -149,7 +168,9 @@ impl File for MmapFile {
         if self.map.lock().copy(parts, len, offset) {
             return Ok(len);
         }
-        self.os.write_parts_at(parts, offset)
+        let written = self.os.write_parts_at(parts, offset)?;
+        self.map.lock().written(written, offset);
+        Ok(written)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -165,10 +186,11 @@ impl File for MmapFile {
         let mut map = self.map.lock();
         // What lies between two reserved pieces is not: a store there could find the disk full.
         let joined = map.region.as_ref().filter(|region| region.reaches(offset));
-        let (from, present) = joined.map_or((offset, 0), |region| (region.start, map.present));
+        let from = joined.map_or(offset, |region| region.start);
         // Where it cannot be mapped (no address space, a filesystem that cannot), it is written.
         let region = Region::new(&self.os, from, offset + len).ok().map(Arc::new);
-        *map = Map { region, present };
+        // In a new mapping no page is there yet.
+        *map = Map { region, present: 0 };
         Ok(())
     }
 

@@ -139,6 +139,16 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// The operating system's; the log treats each as final.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Opens a folder, to be synced again and again by [`File::sync_all`] without a descriptor more each time. `None`,
+    /// as without an implementation: it is synced by [`sync_dir`](Self::sync_dir).
+    ///
+    /// # Errors
+    /// As `open`.
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        let _ = dir;
+        Ok(None)
+    }
+
     /// Opens a file for reading and writing, making it if absent, and takes an exclusive advisory lock
     /// that lasts as long as the returned file.
     ///

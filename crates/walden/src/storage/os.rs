@@ -71,14 +71,10 @@ impl Storage for OsStorage {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         fs::read_dir(dir)?
-            .map(|entry| {
-                let entry = entry?;
-                let kind = match entry.file_type()? {
-                    kind if kind.is_file() => FileKind::File,
-                    kind if kind.is_dir() => FileKind::Dir,
-                    _ => FileKind::Other,
-                };
-                Ok(DirEntry { name: entry.file_name(), kind })
+            .filter_map(|entry| match entry.and_then(dir_entry) {
+                // Removed since it was listed, where the listing itself does not tell what it is.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                entry => Some(entry),
             })
             .collect()
     }
@@ -90,6 +86,13 @@ impl Storage for OsStorage {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         // Windows cannot sync a folder; its filesystem logs names itself.
         if cfg!(windows) { Ok(()) } else { fs::File::open(dir)?.sync_all() }
+    }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        if cfg!(windows) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(OsFile { file: fs::File::open(dir)?, locked: false })))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -108,6 +111,15 @@ impl Storage for OsStorage {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
+}
+
+fn dir_entry(entry: fs::DirEntry) -> io::Result<DirEntry> {
+    let kind = match entry.file_type()? {
+        kind if kind.is_file() => FileKind::File,
+        kind if kind.is_dir() => FileKind::Dir,
+        _ => FileKind::Other,
+    };
+    Ok(DirEntry { name: entry.file_name(), kind })
 }
 
 #[derive(Debug)]

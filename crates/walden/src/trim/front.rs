@@ -42,9 +42,10 @@ impl Keeper {
     pub(crate) fn remove_front(&mut self, dead: Vec<Arc<Segment>>) -> Result<()> {
         self.unremoved.extend(dead);
         while let Some(segment) = self.unremoved.front() {
-            segment.forget_file();
             self.remove_if_there(&segment.path)?;
             self.remove_if_there(segment.index_path())?;
+            // Behind that: a reader of an older snapshot may have opened it meanwhile, and its space would stay taken.
+            segment.forget_file();
             self.unremoved.pop_front();
         }
         Ok(())

@@ -56,6 +56,8 @@ impl Log {
             // With both locks held nobody is writing: all is written but what waits to be. A segment may not know, of
             // records that were written at once; and where what waits finds no room, they can be synced all the same.
             match writer.queue.front() {
+                // What a panic left unwritten is told by nothing but the latch.
+                None if self.latch.cause().is_some() => {}
                 None => appender.all_is_written(),
                 Some(Chunk { open, offset, first_seq, .. }) => {
                     open.wrote(Extent { end: *offset, next_seq: *first_seq });

@@ -184,7 +184,7 @@ impl Log {
         let sync = Duration::from_nanos(self.leadership.took.load(Ordering::Relaxed));
         let (gap, most) = ((sync / 4).min(LONGEST_GAP), sync);
         let mut seen = self.watermark.appended();
-        let wanted = seen + num::size(others);
+        let wanted = seen.saturating_add(num::size(others));
         let begun = self.clock.elapsed();
         let mut last = begun;
         for _ in 0..MOST_LOOKS {

@@ -328,9 +328,14 @@ impl Log {
         drop(turn);
         match (failed, all) {
             (None, Some(all)) => Ok(all),
-            (Some(error), Some(all)) => Err(error.seqs(all.seqs.start, all.seqs.end - 1).advice(
-                "these first entries of the batch were appended and stay; those behind them were not",
-            )),
+            (Some(error), Some(all)) => {
+                // Nobody waits for them, and perhaps nobody appends after them.
+                self.signal.note_dirty();
+                drop(self.flush());
+                Err(error.seqs(all.seqs.start, all.seqs.end - 1).advice(
+                    "these first entries of the batch were appended and stay; those behind them were not",
+                ))
+            }
             (Some(error), None) => Err(error),
             (None, None) => Err(Error::invalid("an empty batch")),
         }

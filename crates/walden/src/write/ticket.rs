@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::log::Log;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
-use crate::watermark::{Level, Parker, Wake};
+use crate::watermark::{Level, Parker, Wake, refuse_in_callback};
 
 /// What `submit` gives at once: the seq ids of what was appended, and the wait for its durability.
 ///
@@ -85,6 +85,7 @@ impl Ticket {
             if left.is_zero() {
                 return Ok(None);
             }
+            refuse_in_callback()?;
             let parker = Arc::new(Parker::default());
             let wake = Wake::Thread(Arc::clone(&parker));
             let target = self.seqs.end;

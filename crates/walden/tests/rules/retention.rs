@@ -119,20 +119,23 @@ fn failures_of_upkeep_are_told_by_stats() {
 
     // An index is a cache: not even `tick` fails where it cannot be written.
     lab.disk.clear_faults();
-    lab.disk.add_fault(fail(OpKind::Create, ".idx"));
-    let before = wal.stats().upkeep_failures;
-    Lab::append(&wal, 13..=16);
-    wal.tick().unwrap();
-    let stats = wal.stats();
-    assert!(!stats.poisoned && stats.upkeep_failures > before, "{stats:?}");
-    let last = stats.last_upkeep_failure.unwrap();
-    assert!(last.contains("write the index"), "{last}");
+    for (op, seqs) in [(OpKind::Create, 13..=16), (OpKind::Write, 17..=20)] {
+        lab.disk.clear_faults();
+        lab.disk.add_fault(fail(op, ".idx"));
+        let before = wal.stats().upkeep_failures;
+        Lab::append(&wal, seqs);
+        wal.tick().unwrap();
+        let stats = wal.stats();
+        assert!(!stats.poisoned && stats.upkeep_failures > before, "{op:?} {stats:?}");
+        let last = stats.last_upkeep_failure.unwrap();
+        assert!(last.contains("write the index"), "{last}");
+    }
 
     lab.disk.clear_faults();
     lab.clock.advance(Duration::from_secs(2));
     wal.tick().unwrap();
     let first = wal.first_seq();
-    assert_eq!(entries(&wal), (first, payloads(first..=16)));
+    assert_eq!(entries(&wal), (first, payloads(first..=20)));
     assert_goes_on(&lab, wal);
 }
 

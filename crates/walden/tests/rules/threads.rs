@@ -3,7 +3,7 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
@@ -96,6 +96,10 @@ struct Trap {
     writes_fail: AtomicBool,
     /// The next reservation of space panics.
     reserving_panics: AtomicBool,
+    /// The next write to a segment panics.
+    writing_panics: AtomicBool,
+    /// Syncs of folders by their names.
+    folders_opened: AtomicUsize,
 }
 
 #[derive(Debug, Clone)]
@@ -132,7 +136,12 @@ impl Storage for Trapped {
         self.0.create_dir(dir)
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.1.folders_opened.fetch_add(1, Ordering::SeqCst);
         self.0.sync_dir(dir)
+    }
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        self.1.folders_opened.fetch_add(1, Ordering::SeqCst);
+        self.0.open_dir(dir)
     }
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.0.lock(path)
@@ -147,6 +156,7 @@ impl File for TrappedFile {
         if self.1.writes_fail.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(walden_sim::EIO));
         }
+        assert!(!self.1.writing_panics.swap(false, Ordering::SeqCst), "the trap");
         self.0.write_at(buf, offset)
     }
     fn sync_data(&self) -> io::Result<()> {
@@ -251,6 +261,60 @@ fn a_panic_inside_a_batch_ends_its_turn() {
             Err(error) => assert!(error.is_poisoned(), "{error}"),
         }
     });
+}
+
+/// A storage that panics while it writes a record leaves a hole: nothing behind it may ever count.
+#[test]
+fn a_panic_inside_a_write_poisons() {
+    for strategy in [SyncStrategy::OsCache, SyncStrategy::Always, SyncStrategy::Background] {
+        within(60, move || {
+            let dir = tempfile::tempdir().unwrap();
+            let trap = Arc::new(Trap::default());
+            let storage = Arc::new(Trapped(OsStorage::new(), Arc::clone(&trap)));
+            let clock = Arc::new(SystemClock::default());
+            let config = Config::default().sync_strategy(strategy).maintenance(Maintenance::Manual);
+            let wal = Wal::open_with(dir.path(), config.clone(), storage, clock).unwrap();
+            wal.append("before").unwrap();
+            wal.sync().unwrap();
+            trap.writing_panics.store(true, Ordering::SeqCst);
+            // Long enough to be written from where it is, whatever the strategy.
+            let told = std::panic::catch_unwind(AssertUnwindSafe(|| wal.append([7; 20_000])));
+            assert!(told.is_err(), "{strategy:?}: it was written");
+            for call in
+                [wal.append("behind").map(drop), wal.append([8; 20_000]).map(drop), wal.sync()]
+            {
+                let error = call.unwrap_err();
+                assert!(error.is_poisoned(), "{strategy:?}: {error}");
+            }
+            drop(wal.flush());
+            let stats = wal.stats();
+            assert_eq!((wal.durable_seq(), stats.poisoned), (1, true));
+            assert_eq!(wal.range(..).unwrap().map(Result::unwrap).count(), 1, "{strategy:?}");
+            drop(wal);
+            let wal = Wal::open(dir.path(), config).unwrap();
+            assert_eq!(wal.append("goes on").unwrap(), wal.next_seq() - 1);
+        });
+    }
+}
+
+/// Where a process has no descriptor left, a sync of the log's folder must not fail for that, which would be final: it is
+/// kept open.
+#[test]
+fn syncing_the_folder_takes_no_descriptor() {
+    let dir = tempfile::tempdir().unwrap();
+    let trap = Arc::new(Trap::default());
+    let storage = Arc::new(Trapped(OsStorage::new(), Arc::clone(&trap)));
+    let config = Config::default().segment_size(1000).maintenance(Maintenance::Manual);
+    let clock = Arc::new(SystemClock::default());
+    let wal = Wal::open_with(dir.path(), config, storage, clock).unwrap();
+    let opened = trap.folders_opened.load(Ordering::SeqCst);
+    for _ in 0..20 {
+        wal.append([1; 300]).unwrap();
+    }
+    wal.truncate_back(10).unwrap();
+    wal.tick().unwrap();
+    wal.close().unwrap();
+    assert_eq!(trap.folders_opened.load(Ordering::SeqCst), opened);
 }
 
 /// A storage that panics in the middle of a cut leaves a log that says so, and that can be closed.

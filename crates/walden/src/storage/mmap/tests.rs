@@ -4,7 +4,7 @@ use super::*;
 use crate::storage::{read_full, write_full};
 
 fn file(dir: &tempfile::TempDir) -> (PathBuf, Arc<dyn File>) {
-    let path = dir.path().join("f");
+    let path = dir.path().join("f.wal");
     let file = MmapStorage::new().create(&path).unwrap();
     (path, file)
 }
@@ -127,4 +127,48 @@ fn only_what_is_reserved_is_mapped() {
         assert_eq!((region.start, region.start + num::size(region.len)), (from, to));
     }
     drop(file);
+}
+
+/// Only segments: a mapping of what is written now and then costs more than it saves.
+#[test]
+fn nothing_but_segments_is_mapped() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, is_segment) in [("a.wal", true), ("a.next", true), ("a.cursors", false)] {
+        let file = MmapStorage::new().create(&dir.path().join(name)).unwrap();
+        if file.allocate(0, 8192).is_err() {
+            assert!(std::env::var_os("WALDEN_NO_SKIP").is_none(), "cannot reserve space here");
+            return;
+        }
+        assert_eq!(file.is_mapped(), is_segment, "{name}");
+    }
+}
+
+/// What the kernel was asked to write, and did not, has no pages that can be stored to: nor has a mapping made anew.
+#[test]
+fn pages_are_present_only_where_something_was_written_or_made_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f.wal");
+    // For reading only: so that the kernel refuses what is given to it.
+    let Some((_, writable)) = reserved(&dir, 0, 1 << 20) else { return };
+    let region = {
+        let os = OsStorage::new().open_file(&path, Access::ReadWrite).unwrap();
+        Arc::new(Region::new(&os, 0, 1 << 20).unwrap())
+    };
+    let os = OsStorage::new().open_file(&path, Access::Read).unwrap();
+    let refused = MmapFile { os, map: Mutex::new(Map { region: Some(region), present: 0 }) };
+    refused.write_at(&[1; 40_000], 0).unwrap_err();
+    refused.write_parts_at(&[IoSlice::new(&[1; 40_000])], 0).unwrap_err();
+    assert_eq!(refused.map.lock().present, 0, "nothing was written");
+    drop(writable);
+
+    let os = OsStorage::new().open_file(&path, Access::ReadWrite).unwrap();
+    let file = MmapFile { os, map: Mutex::new(Map { region: None, present: 0 }) };
+    file.allocate(0, 1 << 20).unwrap();
+    write_full(&file, &[1; 40_000], 0).unwrap();
+    assert_eq!(file.map.lock().present, 40_000);
+    file.allocate(1 << 20, 1 << 20).unwrap();
+    assert_eq!(file.map.lock().present, 0, "the mapping is another one");
+    write_full(&file, &[2; 100], 40_000).unwrap();
+    assert!(file.map.lock().present >= 40_100);
+    assert_eq!(all(&file, 40_100)[39_999..40_001], [1, 2]);
 }

@@ -25,7 +25,8 @@ fn open(dir: &std::path::Path, config: Config) -> Arc<Log> {
 fn open_on(dir: &std::path::Path, config: Config, storage: Arc<dyn Storage>) -> Arc<Log> {
     let settings = Settings::check(config).unwrap();
     let latch = Arc::new(Latch::default());
-    let storage = Arc::new(LatchedStorage::new(storage, Arc::clone(&latch)));
+    let storage =
+        Arc::new(LatchedStorage::new(storage, Arc::clone(&latch), std::path::Path::new("/log")));
     let clock = Arc::new(SystemClock::default());
     let opened = crate::recover::open(dir, &settings, storage, clock).unwrap();
     Log::new(opened, settings, latch).unwrap()
