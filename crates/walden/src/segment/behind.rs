@@ -231,6 +231,7 @@ mod tests {
     /// Bytes in front of the border of which one in twenty begins what looks like the header of a record that ends there:
     /// each would be proved from its beginning to the border.
     #[test]
+    #[expect(clippy::big_endian_bytes, reason = "the format's")]
     fn made_up_headers_do_not_keep_it_busy_for_ever() {
         let dir = tempfile::tempdir().unwrap();
         let file = OsStorage::new().create(&dir.path().join("a")).unwrap();
