@@ -135,6 +135,13 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+// With the other code that may be unsafe; it knows nothing of files.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "an instruction that not all processors have")
+)]
+#[path = "storage/checksum.rs"]
+mod checksum;
 mod close;
 mod config;
 mod cursors;

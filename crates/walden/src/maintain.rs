@@ -75,9 +75,10 @@ pub(crate) struct Signal {
     sync: Condvar,
     prepare: Condvar,
     warm: Condvar,
-    /// Set before others have the log, or when no thread could be started: in `rules/threads.rs`.
+    /// Set before others have the log, or when no thread could be started. Nearly all of `rules` runs so; with threads,
+    /// `rules::threads::metadata_is_not_lost_between_seals_and_cuts`.
     manual: AtomicBool,
-    /// Decides of speed alone.
+    /// Decides of speed alone: `stress::all_of_it_over_mapped_files`.
     warm_at: AtomicU64,
     /// Set while something waits for the next periodic sync. Under loom: `loom_no_append_is_forgotten`; under
     /// shuttle: `waiting::the_periodic_sync_sees_...`.

@@ -88,7 +88,7 @@ impl Histogram {
 #[derive(Debug)]
 pub(crate) struct Tally {
     bounds: &'static [u64],
-    /// Decide of nothing, as the counters.
+    /// Decide of nothing, as the counters: `metrics::times_and_entries_of_syncs_and_appends`, as `sum`.
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
@@ -120,7 +120,8 @@ impl Tally {
     }
 }
 
-/// Apart from what each append changes: every append reads it before it has a lock.
+/// Apart from what each append changes: every append reads it before it has a lock. Decides which append is timed:
+/// `metrics::one_append_in_256_is_timed_where_none_waits_for_the_disk`, as the number below.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Due(AtomicBool);

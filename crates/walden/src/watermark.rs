@@ -136,14 +136,19 @@ struct State {
 /// The three watermarks and those who wait for them.
 #[derive(Debug)]
 pub(crate) struct Watermark {
-    // `loom_tests` has all orders of raising, waiting, cutting, failing and closing; `interleavings/` has
-    // the log around them.
+    // All under loom, and under shuttle with the log around them (`appends`, `cuts`, `tickets`, `waiting`).
+    /// `loom_the_watermarks_keep_their_order`, as the next two.
     appended: AtomicU64,
+    /// `loom_who_waits_for_written_is_woken`.
     written: AtomicU64,
+    /// `loom_two_raise_durable`, `loom_who_waits_for_durable_is_woken`.
     durable: AtomicU64,
+    /// `loom_what_was_cut_is_not_reached`.
     era: AtomicU64,
+    /// `loom_who_waits_is_told_of_an_end`.
     waiting: AtomicUsize,
-    /// Threads that lead, woken since the last time somebody asked.
+    /// Threads that lead, woken since the last time somebody asked. Decides of speed alone:
+    /// `stress::many_threads_one_order`.
     freed: AtomicUsize,
     state: Mutex<State>,
 }

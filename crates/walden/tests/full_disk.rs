@@ -56,7 +56,7 @@ fn the_part_of_a_batch_that_stays_is_written_and_synced() {
     wal.append("before").unwrap();
     wal.sync().unwrap();
     disk.set_capacity(Some(disk.used()));
-    let error = wal.append_batch(&vec![[9; 200]; 30]).unwrap_err();
+    let error = wal.append_batch(vec![[9; 200]; 30]).unwrap_err();
     assert!(error.is_out_of_space(), "{error}");
     let next = wal.next_seq();
     assert!(next > 2, "none stayed: {error}");

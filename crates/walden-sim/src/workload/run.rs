@@ -330,7 +330,19 @@ impl Run {
                 || format!("get({seq})"),
             )?;
         }
+        self.check_lock()?;
         if step.id.is_multiple_of(16) { self.check_whole() } else { Ok(()) }
+    }
+
+    /// Nobody else can write meanwhile.
+    fn check_lock(&self) -> Checked {
+        let second = self.open();
+        if self.disk.stopped() {
+            // The power went as it tried.
+            return Ok(());
+        }
+        let refused = second.as_ref().is_err_and(walden::Error::is_locked);
+        hold(Rule::Writer, refused, || format!("told {second:?}"))
     }
 
     /// Everything the model knows is there, by each way to read.

@@ -22,6 +22,8 @@ pub enum Rule {
     Space,
     /// 9: torn was taken for damaged, or damage for torn.
     Damage,
+    /// 10: a second writer was let in.
+    Writer,
     /// 13: a position of another history was not told so.
     History,
     /// Something was refused, or failed, without a reason.
@@ -41,6 +43,7 @@ impl Rule {
             Self::Poison => "a failed sync is not final (7)",
             Self::Space => "a full disk does harm (8)",
             Self::Damage => "torn and damaged are mistaken for each other (9)",
+            Self::Writer => "a second writer is let in (10)",
             Self::History => "a position in another history is not told so (13)",
             Self::Refused => "refused without a reason",
             Self::Panic => "a panic (11)",

@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::layout::{FOOTER_LEN, HEADER_LEN, Header, LEN_MASK, OVERHEAD, read_u64};
 use super::packed::Packed;
+use crate::checksum::crc32c;
 use crate::num;
-use crate::storage::crc32c;
 
 /// What is wrong with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::compression::Compressed;
 use super::layout::{PACKED, be32, be64};
+use crate::checksum::{crc32c, crc32c_append};
 use crate::num;
-use crate::storage::{crc32c, crc32c_append};
 
 const HEADER_BYTES: usize = 20;
 

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::checksum::crc32c_append;
 use crate::num;
 use crate::record::{Decoded, FOOTER_LEN, Fault, HEADER_LEN, Header, OVERHEAD, Record, decode};
-use crate::storage::{File, crc32c_append, read_full};
+use crate::storage::{File, read_full};
 use crate::sync::Arc;
 
 /// Records up to this length are read into the buffer before they are proved.

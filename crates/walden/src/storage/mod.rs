@@ -4,11 +4,6 @@
 //! `walden-sim` has a simulated disk. A latch keeps the first failure that makes the kernel's cache
 //! untrustworthy and refuses every change after it.
 
-#[cfg_attr(
-    target_arch = "x86_64",
-    expect(unsafe_code, reason = "an instruction of some processors")
-)]
-mod checksum;
 mod clock;
 mod latch;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
@@ -22,7 +17,6 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::time::SystemTime;
 
-pub(crate) use self::checksum::{crc32c, crc32c_append};
 pub(crate) use self::clock::micros;
 pub use self::clock::{Clock, SystemClock};
 pub(crate) use self::latch::{Latch, LatchedStorage};

@@ -42,8 +42,9 @@ pub(crate) struct Leadership {
     taken: Mutex<bool>,
     freed: Condvar,
     /// Those who wait for `freed`: to wake nobody is a system call too. Changed with `taken` locked.
+    /// Under loom: `loom_leadership_is_handed_over`.
     waiting: AtomicUsize,
-    /// How long the last sync took, in nanoseconds. Decides of speed alone.
+    /// How long the last sync took, in nanoseconds. Decides of speed alone: `stress::many_threads_one_order`.
     took: AtomicU64,
 }
 

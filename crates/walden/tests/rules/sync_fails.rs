@@ -259,3 +259,36 @@ fn what_was_durable_before_a_cut_is_told_so_after_a_failure() {
     assert_eq!(kept.wait().unwrap(), 1..2);
     assert!(cut.wait().unwrap_err().is_truncated(), "and what was cut, as cut");
 }
+
+/// "A folder's sync that failed can be made good by a later one": a disk on which that is not so loses the name of a
+/// segment that opening found and synced again. The manifest knows that it was there.
+#[test]
+fn a_name_that_a_failed_sync_left_out_is_missed_not_ignored() {
+    let mut met = 0;
+    for nth in 1..=6 {
+        let lab = Lab::new(SyncStrategy::Always, 240);
+        lab.disk.set_names_stick(true);
+        let wal = lab.open();
+        lab.disk.add_fault(fail([OpKind::SyncDir], "log").nth(nth));
+        let refused =
+            (1..=12).find(|seq| wal.append(payload(*seq)).is_err() || wal.tick().is_err());
+        drop(wal);
+        lab.disk.clear_faults();
+        if refused.is_none() {
+            continue;
+        }
+        // The same machine, with the kernel's view of the folder: all is there, and goes on.
+        let wal = lab.open();
+        let last = wal.append(payload(wal.next_seq())).unwrap();
+        drop(wal);
+        // A log that opens has all that was acknowledged.
+        match lab.power_cut().try_open() {
+            Ok(wal) => assert_eq!(entries(&wal), (1, payloads(1..=last)), "{nth}"),
+            Err(error) => {
+                assert!(error.is_corruption(), "{nth}: {error}");
+                met += 1;
+            }
+        }
+    }
+    assert!(met > 0, "no name was lost");
+}

@@ -106,3 +106,36 @@ fn what_was_cut_is_not_in_flight() {
     assert_eq!(entries(&wal), (1, payloads(1..=3)));
     assert_goes_on(&lab, wal);
 }
+
+/// "Reads return what is stored, or an error": a disk that gives other bytes for a while is found out by the checksum, and
+/// nothing is changed because of it, whoever reads: an entry, a range, opening.
+#[test]
+fn a_read_that_lies_is_damage_and_changes_nothing() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=8);
+    let lies = |name: &str| lab.disk.flip_bit(lab.path(name), 30 * 8 + 3).unwrap();
+    for read in [
+        |wal: &walden::Wal| wal.get(4).map(drop),
+        |wal: &walden::Wal| {
+            wal.range(..).and_then(|mut all| all.try_for_each(|entry| entry.map(drop)))
+        },
+    ] {
+        lies("segment-0001.wal");
+        let error = read(&wal).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        lies("segment-0001.wal");
+        assert_eq!(entries(&wal), (1, payloads(1..=8)));
+    }
+    wal.close().unwrap();
+    let last = lab.names(".wal").pop().unwrap();
+    let before = lab.read(&last);
+    // Of a closed log one record is read, backwards from its end.
+    let bit = (before.len() - 20) * 8;
+    let lies = || lab.disk.flip_bit(lab.path(&last), bit as u64).unwrap();
+    lies();
+    assert_eq!(lab.try_open().unwrap_err().kind(), ErrorKind::Corrupt);
+    lies();
+    assert_eq!(lab.read(&last), before);
+    assert_eq!(entries(&lab.open()), (1, payloads(1..=8)));
+}

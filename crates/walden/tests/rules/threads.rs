@@ -100,19 +100,36 @@ struct Trap {
     writing_panics: AtomicBool,
     /// Syncs of folders by their names.
     folders_opened: AtomicUsize,
+    /// Syncs of one file that met another one of it.
+    met: AtomicUsize,
 }
 
 #[derive(Debug, Clone)]
 struct Trapped(OsStorage, Arc<Trap>);
 
 #[derive(Debug)]
-struct TrappedFile(Arc<dyn File>, Arc<Trap>);
+struct TrappedFile(Arc<dyn File>, Arc<Trap>, AtomicUsize);
+
+impl TrappedFile {
+    /// Runs a sync, and notes whether another one of the file runs meanwhile.
+    fn alone(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let others = self.2.fetch_add(1, Ordering::SeqCst);
+        self.1.met.fetch_add(others, Ordering::SeqCst);
+        let result = sync();
+        self.2.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+}
 
 impl Trapped {
     fn wrap(&self, path: &Path, file: io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
         let segment = path.extension().is_some_and(|ending| ending == "wal" || ending == "next");
         let file = file?;
-        Ok(if segment { Arc::new(TrappedFile(file, Arc::clone(&self.1))) } else { file })
+        Ok(if segment {
+            Arc::new(TrappedFile(file, Arc::clone(&self.1), AtomicUsize::new(0)))
+        } else {
+            file
+        })
     }
 }
 
@@ -167,7 +184,11 @@ impl File for TrappedFile {
             go_on.recv().unwrap();
             return Ok(());
         }
-        std::thread::sleep(Duration::from_millis(self.1.slow.load(Ordering::SeqCst)));
+        let slow = Duration::from_millis(self.1.slow.load(Ordering::SeqCst));
+        self.alone(|| {
+            std::thread::sleep(slow);
+            Ok(())
+        })?;
         assert!(!self.1.panics.swap(false, Ordering::SeqCst), "the trap");
         if self.1.fails.swap(false, Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(walden_sim::EIO));
@@ -175,7 +196,7 @@ impl File for TrappedFile {
         self.0.sync_data()
     }
     fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.alone(|| self.0.sync_all())
     }
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         assert!(!self.1.reserving_panics.swap(false, Ordering::SeqCst), "the trap");
@@ -295,6 +316,33 @@ fn a_panic_inside_a_write_poisons() {
             assert_eq!(wal.append("goes on").unwrap(), wal.next_seq() - 1);
         });
     }
+}
+
+/// Section 9, "one sync at a time": the kernel tells an error to one of two who sync a file at once, and the other's success
+/// would mean nothing. A leader and sealing may meet at a segment that is complete and not durable.
+#[test]
+fn a_file_has_one_sync_at_a_time() {
+    within(60, || {
+        let dir = tempfile::tempdir().unwrap();
+        let trap = Arc::new(Trap::default());
+        trap.slow.store(2, Ordering::SeqCst);
+        let storage = Arc::new(Trapped(OsStorage::new(), Arc::clone(&trap)));
+        let config = Config::os_cache().segment_size(2000);
+        let clock = Arc::new(SystemClock::default());
+        let wal = Wal::open_with(dir.path(), config, storage, clock).unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..3_u8 {
+                let wal = &wal;
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        wal.append([n; 300]).unwrap();
+                        wal.sync().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(trap.met.load(Ordering::SeqCst), 0);
+    });
 }
 
 /// Where a process has no descriptor left, a sync of the log's folder must not fail for that, which would be final: it is

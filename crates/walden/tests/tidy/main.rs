@@ -123,6 +123,23 @@ fn links_between_files_resolve() {
     );
 }
 
+/// What a promise rests on is a test that can be run: by the name that stands beside it.
+#[test]
+fn tests_named_in_the_guarantees_exist() {
+    let Some(tree) = tree() else { return };
+    let defined: std::collections::BTreeSet<&str> = tree
+        .files
+        .iter()
+        .filter(|file| file.is_rust())
+        .flat_map(|file| rules::defined(&file.text))
+        .collect();
+    hold(
+        |file| file.path == "docs/guarantees.md",
+        |file| rules::missing_tests(&file.text, &|name| defined.contains(name)),
+        "Name the test that there is.",
+    );
+}
+
 #[test]
 fn no_path_of_a_machine() {
     hold(

@@ -104,6 +104,33 @@ pub(crate) fn dead_links(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Findi
     found
 }
 
+/// Names of tests that a Markdown text gives (`target::module::test`, or a name of three words or more) and for whose last
+/// part `exists` says no.
+pub(crate) fn missing_tests(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
+    by_line(text, |line| {
+        let names = line.split('`').skip(1).step_by(2);
+        let is_name = |name: &&str| {
+            name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c))
+                && (name.contains("::") || name.matches('_').count() > 1)
+        };
+        let gone = |name: &&str| !exists(name.rsplit("::").next().unwrap_or_default());
+        names.filter(is_name).find(gone).map(|name| format!("`{name}` is not there"))
+    })
+}
+
+/// The names of functions and modules that a Rust text defines.
+pub(crate) fn defined(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let line = ["pub(crate) ", "pub(super) ", "pub "]
+            .iter()
+            .find_map(|before| line.strip_prefix(before))
+            .unwrap_or(line);
+        let rest = ["fn ", "const fn ", "mod "].iter().find_map(|word| line.strip_prefix(word))?;
+        rest.split(|c: char| !is_word(c)).next()
+    })
+}
+
 fn link_targets(line: &str) -> Vec<&str> {
     let inline = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
     let definition = line.strip_prefix('[').and_then(|rest| rest.split_once("]: "));
@@ -134,7 +161,9 @@ pub(crate) fn imports(module: &[&str], text: &str) -> Vec<Finding> {
     let mut named = names_under(&code, "crate::");
     named.extend(names_under(&code, &up));
     let wrong = |name: &str| match (top, name) {
-        ("record", name) => !["record", "error", "num"].contains(&name) && !is_error(name),
+        ("record", name) => {
+            !["record", "error", "num", "checksum"].contains(&name) && !is_error(name)
+        }
         ("storage", name) => {
             !["storage", "error", "num", "sync"].contains(&name) && !is_error(name)
         }
@@ -274,6 +303,13 @@ mod tests {
                     [i](crate::Config)\n";
         let found = dead_links(text, &|target| target == "there.md");
         assert_eq!(lines(&found), [1, 6, 7]);
+    }
+
+    #[test]
+    fn names_of_tests_that_are_gone_are_found() {
+        let text = "`a::b::there`\n`a::gone`\n`stats()` `two_words` `a_b_there` `x_y_z`\n`gone_with_it`\n`a b::gone`\n";
+        let found = missing_tests(text, &|name| name.contains("there"));
+        assert_eq!(lines(&found), [2, 3, 4]);
     }
 
     #[test]
