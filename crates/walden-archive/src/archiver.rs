@@ -124,10 +124,25 @@ impl Archiver {
     /// # Errors
     /// `Store`, `Log`: try again. `Fenced`, `Diverged`, `Gap`, `Corrupt`: each further round gives the same.
     pub fn ship(&mut self, progress: &mut dyn FnMut(Shipping)) -> Result<Shipped> {
+        self.ship_while(&mut |_, shipping| {
+            progress(shipping);
+            true
+        })
+    }
+
+    /// As [`ship`](Self::ship), as long as `goes_on`, which is asked after each generation, with where the archive
+    /// ends then.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn ship_while(
+        &mut self,
+        goes_on: &mut dyn FnMut(u64, Shipping) -> bool,
+    ) -> Result<Shipped> {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        let shipped = self.round(progress);
+        let shipped = self.round(goes_on);
         if let Err(error) = &shipped {
             self.ended = error.is_final().then(|| error.clone());
         }
@@ -143,25 +158,31 @@ impl Archiver {
         self.writer.sweep()
     }
 
-    fn round(&mut self, progress: &mut dyn FnMut(Shipping)) -> Result<Shipped> {
+    fn round(&mut self, goes_on: &mut dyn FnMut(u64, Shipping) -> bool) -> Result<Shipped> {
         self.writer.settle()?;
         self.source.refresh()?;
         self.follow_log()?;
         let mut shipped = Shipped::default();
         let goal = self.goal()?;
         let begun = self.archived();
-        while self.archived() < goal {
+        let mut stopped = false;
+        while self.archived() < goal && !stopped {
             self.batch(goal, &mut shipped)?;
-            progress(Shipping {
+            let shipping = Shipping {
                 done: self.archived() - begun,
                 total: goal.max(self.archived()) - begun,
                 bytes: shipped.bytes,
-            });
+            };
+            stopped = !goes_on(self.archived(), shipping);
         }
         shipped.entries = self.archived().saturating_sub(begun);
-        shipped.removed = self.retain(self.options.keep)?;
+        if !stopped {
+            shipped.removed = self.retain(self.options.keep)?;
+        }
         self.move_hold()?;
-        self.writer.prune();
+        if !stopped {
+            self.writer.prune();
+        }
         Ok(shipped)
     }
 
@@ -190,14 +211,19 @@ impl Archiver {
         while let Some(end) = runs.last().map(|run| run.seqs().end)
             && (end < archived || (end < goal && runs.len() < self.options.parallel))
         {
-            runs.push(self.frames(end)?);
+            match self.frames(end) {
+                Ok(run) => runs.push(run),
+                // What was read so far is shipped; the next batch begins with what cannot be.
+                Err(_) if end >= archived => break,
+                Err(error) => return Err(error),
+            }
         }
         // When what is put together now was shipped in parts.
         let noted: Vec<_> =
             partial.iter().map(|part| (part.end.saturating_sub(1), time(part.by_micros))).collect();
         self.dictionaries.ship(self.writer.store(), &self.source)?;
         let manifest = self.writer.manifest();
-        let mut next = self.writer.next();
+        let mut next = self.writer.next()?;
         let mut drafts = Vec::new();
         if manifest.is_empty() {
             (next.first_seq, next.end) = (begin, begin);
@@ -319,7 +345,7 @@ impl Archiver {
 
     /// Takes everything from `at` on out of the archive.
     fn cut(&mut self, at: u64) -> Result<()> {
-        let mut next = self.writer.next();
+        let mut next = self.writer.next()?;
         while let Some(page) = next.pages.last().filter(|page| page.end > at).cloned() {
             let mut chunks = self.writer.contents().chunks_of(&page)?;
             next.pages.pop();

@@ -25,7 +25,8 @@ pub struct Status {
     pub ended: bool,
 }
 
-/// An archiver at work on a thread of its own. Dropping it stops it.
+/// An archiver at work on a thread of its own. Dropping it ends the thread once the objects under way are in the
+/// archive, however much is left: what is left is for the next archiver, and held back in the log where that is held.
 #[derive(Debug)]
 pub struct Background {
     shared: Arc<Shared>,
@@ -74,7 +75,13 @@ impl Archiver {
 
 fn work(mut archiver: Archiver, shared: &Shared, interval: Duration) -> Archiver {
     loop {
-        let outcome = archiver.ship(&mut |_| shared.changed.notify_all());
+        // After each generation: what waits for it goes on, and who wants to stop does not wait for the rest.
+        let outcome = archiver.ship_while(&mut |archived, _| {
+            let mut state = shared.lock();
+            state.status.archived = archived;
+            shared.changed.notify_all();
+            !state.stop
+        });
         let mut state = shared.lock();
         note(&mut state.status, &outcome, archiver.archived());
         shared.changed.notify_all();
@@ -136,16 +143,25 @@ impl Background {
         }))
     }
 
-    /// Ships once more what is there, ends the thread, and gives the archiver back.
+    /// Ships once more what is there, ends the thread, and gives the archiver back. That may take as long as the
+    /// backlog does: [`stop_now`](Self::stop_now) leaves it.
     ///
     /// # Errors
     /// What went wrong in the last round.
-    pub fn stop(mut self) -> Result<Archiver> {
-        let archiver = self.end();
-        let mut archiver = archiver
-            .ok_or_else(|| Error::new(ErrorKind::Store, "the archiver's thread ended early"))?;
+    pub fn stop(self) -> Result<Archiver> {
+        let mut archiver = self.stop_now()?;
         archiver.ship(&mut |_| {})?;
         Ok(archiver)
+    }
+
+    /// Ends the thread once the objects under way are in the archive, and gives the archiver back: it goes on from there,
+    /// if it is used again.
+    ///
+    /// # Errors
+    /// `Store` where the thread ended early.
+    pub fn stop_now(mut self) -> Result<Archiver> {
+        let archiver = self.end();
+        archiver.ok_or_else(|| Error::new(ErrorKind::Store, "the archiver's thread ended early"))
     }
 
     fn end(&mut self) -> Option<Archiver> {

@@ -14,7 +14,7 @@ use crate::writer::Writer;
 /// # Errors
 /// `Fenced`, `Corrupt`, `Store`.
 pub(crate) fn retain(writer: &mut Writer, keep: Keep, now: u64) -> Result<u64> {
-    let mut next = writer.next();
+    let mut next = writer.next()?;
     let mut rule = Rule::new(keep, now, &next);
     let (mut dead, mut dead_pages) = (Vec::new(), Vec::new());
     let mut contents = writer.contents();

@@ -35,6 +35,8 @@ pub(crate) struct Writer {
     latest: Latest,
     /// Whether the last generation was made is not known.
     unsure: bool,
+    /// The newest generation when old ones were removed last.
+    pruned: u64,
 }
 
 /// An object that is to be made: what it holds, and what the manifest says of it but for name, hash and size.
@@ -61,14 +63,15 @@ impl Writer {
             let next = match &latest {
                 None => Manifest::begin(first_seq, 0, id),
                 Some(latest) => {
-                    let mut next = follow(latest);
-                    (next.term, next.writer) = (next.term + 1, id);
+                    let mut next = follow(latest)?;
+                    (next.term, next.writer) = (one_more(next.term, latest)?, id);
                     next
                 }
             };
             // It is not known of yet: what the latest is matters only once this one is made.
             let before = latest.unwrap_or_else(|| Latest::new(next.clone(), &Bytes::new()));
-            let mut writer = Self { store: store.clone(), id, latest: before, unsure: false };
+            let mut writer =
+                Self { store: store.clone(), id, latest: before, unsure: false, pruned: 0 };
             match writer.commit(next) {
                 Err(error) if error.kind() == ErrorKind::Fenced => {}
                 other => {
@@ -120,7 +123,10 @@ impl Writer {
     }
 
     /// The next generation, to be changed and committed.
-    pub(crate) fn next(&self) -> Manifest {
+    ///
+    /// # Errors
+    /// `Corrupt`: the newest one's number has none behind it.
+    pub(crate) fn next(&self) -> Result<Manifest> {
         follow(&self.latest)
     }
 
@@ -132,7 +138,7 @@ impl Writer {
         if !self.unsure {
             return Ok(());
         }
-        let next = self.next();
+        let next = self.next()?;
         self.put(next).map(drop)
     }
 
@@ -155,21 +161,25 @@ impl Writer {
         let (store, id, put) = (self.store.clone(), self.id, bytes.clone());
         self.unsure = true;
         let found = self.store.run(async move {
-            let mut found = None;
-            if store.put_new(&name, put.clone()).await? == Made::WasThere {
-                let there = store.read(&name, MOST_BYTES).await?;
-                found = there.filter(|there| *there != put);
-                if let Some(there) = &found {
-                    let there = Manifest::decode(there, &name)?;
-                    if there.writer != id {
-                        return Err(fenced(&there));
-                    }
+            let made = store.put_new(&name, put.clone()).await?;
+            let there = match made {
+                Made::Made => None,
+                Made::WasThere => store.read(&name, MOST_BYTES).await?,
+            };
+            let is_there = made == Made::Made || there.is_some();
+            let found = there.filter(|there| *there != put);
+            if let Some(there) = &found {
+                let there = Manifest::decode(there, &name)?;
+                if there.writer != id {
+                    return Err(fenced(&there));
                 }
             }
             let later = store.list(MANIFESTS, Some(&name)).await?;
             let later = later.iter().filter_map(|one| Manifest::generation_of(&one.name)).max();
             match later {
-                None => Ok(found),
+                None if is_there => Ok(found),
+                // S3 answers so, too, where another request for the same name is still under way.
+                None => Err(refused(&name)),
                 Some(generation) => Err(slept(generation)),
             }
         })?;
@@ -214,7 +224,7 @@ impl Writer {
                 end: last.end,
                 from_micros: first.from_micros,
                 by_micros: last.by_micros,
-                stands_for: chunks.iter().map(|chunk| chunk.stands_for).sum(),
+                stands_for: chunks.iter().fold(0, |sum, one| sum.saturating_add(one.stands_for)),
                 partial: false,
             };
             let draft = Draft { bytes: Page { chunks }.encode()?, part };
@@ -234,22 +244,26 @@ impl Writer {
         }
     }
 
-    /// Removes old generations, from time to time.
-    pub(crate) fn prune(&self) {
+    /// Removes old generations, from time to time. That some are left is no failure: it is tried again.
+    pub(crate) fn prune(&mut self) {
         let newest = self.manifest().generation;
-        if !newest.is_multiple_of(KEPT / 2) {
+        if newest.saturating_sub(self.pruned) < KEPT / 2 {
             return;
         }
         let store = self.store.clone();
-        drop(self.store.run(async move {
+        let removed = self.store.run(async move {
             let old = |name: &str| {
-                Manifest::generation_of(name).is_some_and(|number| number + KEPT < newest)
+                Manifest::generation_of(name)
+                    .is_some_and(|number| number < newest.saturating_sub(KEPT))
             };
             let listed = store.list(MANIFESTS, None).await?;
             let old: Vec<_> =
                 listed.into_iter().map(|one| one.name).filter(|name| old(name)).collect();
             if old.is_empty() { Ok(()) } else { store.remove(&old).await }
-        }));
+        });
+        if removed.is_ok() {
+            self.pruned = newest;
+        }
     }
 
     /// Removes all objects that nothing names. Returns how many, and their bytes.
@@ -266,7 +280,7 @@ impl Writer {
             listed.retain(|one| {
                 !named.contains(&one.name) && term_of(&one.name).is_some_and(|t| t <= manifest.term)
             });
-            let bytes = listed.iter().map(|one| one.bytes).sum();
+            let bytes = listed.iter().fold(0_u64, |sum, one| sum.saturating_add(one.bytes));
             let names: Vec<_> = listed.into_iter().map(|one| one.name).collect();
             if !names.is_empty() {
                 store.remove(&names).await?;
@@ -290,11 +304,24 @@ pub(crate) async fn named(store: &Store, manifest: &Manifest) -> Result<BTreeSet
 }
 
 /// The generation that comes behind `latest`.
-fn follow(latest: &Latest) -> Manifest {
+///
+/// # Errors
+/// `Corrupt`: there is no number behind its own.
+fn follow(latest: &Latest) -> Result<Manifest> {
     let mut next = (*latest.manifest).clone();
-    next.generation += 1;
+    next.generation = one_more(next.generation, latest)?;
     next.previous.clone_from(&latest.sha256);
-    next
+    Ok(next)
+}
+
+/// A number of `latest`, counted up.
+///
+/// # Errors
+/// `Corrupt`: nobody has counted so far; it was made up.
+fn one_more(number: u64, latest: &Latest) -> Result<u64> {
+    let made_up = || Error::corrupt("its generation or its term is the last number there is");
+    let name = Manifest::name_of(latest.manifest.generation);
+    number.checked_add(1).ok_or_else(|| made_up().object(name))
 }
 
 async fn make(store: &Store, folder: &str, term: u64, draft: Draft) -> Result<Part> {
@@ -330,6 +357,12 @@ fn fenced(by: &Manifest) -> Error {
     Error::new(ErrorKind::Fenced, what)
         .object(Manifest::name_of(by.generation))
         .advice("only one archiver may write to a prefix; end one of the two")
+}
+
+/// The store says that the generation is there, and it is not.
+fn refused(name: &str) -> Error {
+    let what = "the store refused it as one that is there already, and none is";
+    Error::new(ErrorKind::Store, what).object(name).advice("try again")
 }
 
 /// Others went on for so long that the generations after our last one were removed.

@@ -121,3 +121,29 @@ fn a_write_that_arrives_late_does_no_harm() {
         same(&wal, &place.restored(Until::End).1);
     }
 }
+
+/// A store that answers "it is there already" where nothing is, as S3 does while two requests meet.
+#[test]
+fn what_is_said_to_be_there_and_is_not_does_not_count() {
+    let (place, wal) = Place::with_entries(60);
+    let mut archiver = place.ship(&wal).hold("archive").unwrap();
+    fill(&wal, 160);
+    let manifests =
+        |_, op, name: &str| (op == Op::Put && name.contains("manifest")).then_some(Fault::Conflict);
+    place.bucket.fail(manifests);
+    for _ in 0..2 {
+        let refused = archiver.ship(&mut |_| {}).unwrap_err();
+        assert_eq!((refused.kind(), refused.is_final()), (ErrorKind::Store, false), "{refused}");
+        assert_eq!(archiver.archived(), 60);
+    }
+    let refused = Archiver::new(&place.archive, wal.clone(), options()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Store);
+    place.bucket.heal();
+    assert_eq!(place.sound().next_seq, 60);
+    assert_eq!(wal.cursors().unwrap()[0].committed, 60, "what is not archived is held back");
+    archiver.ship(&mut |_| {}).unwrap();
+    assert_eq!(archiver.archived(), 160);
+    archiver.sweep().unwrap();
+    assert_eq!(place.sound().unnamed, 0);
+    same(&wal, &place.restored(Until::End).1);
+}

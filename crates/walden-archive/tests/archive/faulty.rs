@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     Overwrites,
     /// The request is still on its way, and arrives when the test lets it.
     Late,
+    /// Nothing happens, and the answer is that of an object that is there: S3's `ConditionalRequestConflict`.
+    Conflict,
 }
 
 type Rule = Box<dyn FnMut(u64, Op, &str) -> Option<Fault> + Send>;
@@ -156,6 +158,10 @@ impl ObjectStore for Faulty {
                 Err(cut())
             }
             Some(Fault::Overwrites) => self.inner.put(path, payload).await,
+            Some(Fault::Conflict) => Err(Error::AlreadyExists {
+                path: path.to_string(),
+                source: "ConditionalRequestConflict".into(),
+            }),
             Some(Fault::Late) => {
                 self.late.lock().unwrap().push((path.clone(), payload, options));
                 Err(cut())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use walden_archive::{Archiver, ErrorKind, Until};
+use walden_archive::{Archiver, ErrorKind, Keep, Until};
 
 use crate::faulty::{Fault, Op};
 use crate::support::{PREFIX, Place, fill, options, same};
@@ -44,6 +44,22 @@ fn one_that_slept_through_it_all_is_fenced() {
     assert_eq!(wal.cursors().unwrap()[0].committed, 20, "what holds retention back has not moved");
     assert_eq!(place.archive.info().unwrap().generation, generation);
     same(&wal, &place.restored(Until::End).1);
+}
+
+/// A round may make two generations, so that their numbers at the ends of rounds are odd for ever.
+#[test]
+fn old_generations_go_whatever_their_numbers() {
+    let (place, wal) = Place::with_entries(3);
+    let least = options().chunk_bytes(1).keep(Keep::default().max_bytes(1));
+    let mut archiver = Archiver::new(&place.archive, wal.clone(), least).unwrap();
+    for round in 1..60 {
+        archiver.ship(&mut |_| {}).unwrap();
+        let generation = place.archive.info().unwrap().generation;
+        assert!(generation > 2 * round - 2 && !generation.is_multiple_of(8), "{generation}");
+        fill(&wal, wal.next_seq() + 1);
+    }
+    let kept = place.bucket.names("logs/a/manifest").len();
+    assert!((17..30).contains(&kept), "{kept}");
 }
 
 /// It still removes what it was about to, and none of that is the other's.

@@ -173,3 +173,46 @@ fn an_archive_from_within_a_task_does_not_panic() {
         drop((dir, place));
     });
 }
+
+/// Each generation is told of at once, and nobody who wants it to end waits for all of a backlog.
+#[test]
+fn a_backlog_can_be_left() {
+    let (place, wal) = Place::with_entries(600);
+    // From the third generation on, the store is asked for a while before it answers.
+    let slow = || {
+        let mut puts = 0;
+        place.bucket.fail(move |_, op, name| {
+            if op == Op::Put && name.contains("manifest") {
+                puts += 1;
+                std::thread::sleep(Duration::from_millis(100 * u64::from(puts > 2)));
+            }
+            None
+        });
+    };
+    let minute = Duration::from_secs(60);
+    let mut archiver = place.archiver(&wal);
+    for way in ["now", "dropped"] {
+        fill(&wal, wal.next_seq() + 600);
+        slow();
+        let begun = archiver.archived();
+        let background = archiver.spawn(minute).unwrap();
+        background.wait_for(begun + 60, minute).unwrap();
+        let told = background.status();
+        assert!(told.archived >= begun + 60 && told.rounds == 0, "{told:?}");
+        match way {
+            "now" => {
+                archiver = background.stop_now().unwrap();
+                assert!(archiver.archived() >= told.archived);
+            }
+            _ => {
+                drop(background);
+                archiver = place.archiver(&wal);
+            }
+        }
+        assert!(archiver.archived() + 300 < wal.next_seq(), "{way}: {}", archiver.archived());
+    }
+    place.bucket.heal();
+    let archiver = archiver.spawn(minute).unwrap().stop().unwrap();
+    assert_eq!(archiver.archived(), wal.next_seq(), "this way, all of it is shipped");
+    same(&wal, &place.restored(Until::End).1);
+}
