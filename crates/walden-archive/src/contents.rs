@@ -135,13 +135,14 @@ impl Contents {
         Ok(kept)
     }
 
-    /// The objects from the one with `seq` on, at most `count`, with what they hold.
+    /// The objects from the one with `seq` on, at least one and at most `count`, with what they hold.
     ///
     /// # Errors
     /// `OutOfRange`, `Corrupt`.
     pub(crate) fn fetch_from(&mut self, seq: u64, count: usize) -> Result<Vec<(Part, Chunk)>> {
         loop {
-            let mut parts = vec![self.part_with(seq)?];
+            let first = self.part_with(seq)?;
+            let mut parts = vec![first.clone()];
             while let Some(next) = parts.last().map(|part| part.end)
                 && parts.len() < count
                 && next < self.manifest().end
@@ -157,15 +158,18 @@ impl Contents {
                 };
                 try_join_all(wanted.into_iter().map(one)).await
             })?;
-            if let Some(missing) = fetched.iter().position(Option::is_none) {
-                // It may have been put together with its neighbours, or was removed as too old.
-                if self.refresh()? {
-                    continue;
-                }
-                let name = parts.get(missing).map(|part| part.name.clone()).unwrap_or_default();
-                return Err(missing_object(&name, seq));
+            // Up to one that is missing: the next call looks for that.
+            let there: Vec<_> =
+                parts.into_iter().zip(fetched.into_iter().map_while(|one| one)).collect();
+            if !there.is_empty() {
+                return Ok(there);
             }
-            return Ok(parts.into_iter().zip(fetched.into_iter().flatten()).collect());
+            // It may have been put together with its neighbours, or was removed as too old. What is named still is
+            // missing, however many newer generations there are.
+            self.refresh()?;
+            if self.part_with(seq)?.name == first.name {
+                return Err(missing_object(&first.name, seq.max(first.first)));
+            }
         }
     }
 }

@@ -54,7 +54,10 @@ impl Donor for ArchiveDonor {
             Some((frames, end)) => (frames, *end),
             None => return Ok(None),
         };
-        // A batch that was cut reaches over the end: its entries from there on are not of this history.
-        Ok(frames.within(from..end).filter(|frames| frames.seqs().end <= end))
+        // A batch that was cut reaches over the end: its entries from there on are not of this history, and it is
+        // given whole or not at all.
+        let over = frames.within(end.saturating_sub(1)..end).map(|last| last.seqs());
+        let end = over.filter(|last| last.end > end).map_or(end, |last| last.start);
+        Ok(if from < end { frames.within(from..end) } else { None })
     }
 }

@@ -25,7 +25,8 @@ pub enum ErrorKind {
     Fenced,
     /// Log and archive hold different entries from [`Error::seq`] on.
     Diverged,
-    /// Entries between the end of one and the beginning of the other are missing; [`Error::seq`] is the first.
+    /// Entries between the end of one and the beginning of the other are missing, or were given up in the log by
+    /// `walden repair --accept-loss`; [`Error::seq`] is the first.
     Gap,
     /// A position outside of what is archived.
     OutOfRange,
@@ -172,13 +173,20 @@ impl StdError for Error {
     }
 }
 
+/// What to do where entries of the log were given up.
+const LOST: &str = "the log has given these entries up, so an archive cannot go on over them: cut the log in \
+                    front, up to the segment behind them, and archive to another prefix";
+
 impl From<walden::Error> for Error {
     fn from(error: walden::Error) -> Self {
         let kind = match error.kind() {
             walden::ErrorKind::Diverged => ErrorKind::Diverged,
-            walden::ErrorKind::Gap => ErrorKind::Gap,
+            // What was given up does not come back: nobody can ship it, or read on over it.
+            walden::ErrorKind::Gap | walden::ErrorKind::Lost => ErrorKind::Gap,
             _ => ErrorKind::Log,
         };
-        Self::new(kind, error.to_string()).with(|inner| inner.log = Some(error))
+        let lost = error.kind() == walden::ErrorKind::Lost;
+        let of_log = Self::new(kind, error.to_string()).with(|inner| inner.log = Some(error));
+        if lost { of_log.advice(LOST) } else { of_log }
     }
 }

@@ -5,6 +5,8 @@
 //! objects of records, seq id for seq id without a gap. Older ones of these are listed in pages, which are objects
 //! of the same form, made once too: so a generation stays small however long the log.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -218,9 +220,10 @@ impl Page {
     }
 }
 
-/// The seq id behind parts that follow each other.
+/// The seq id behind parts that follow each other, each an object of its own.
 fn follow<'a>(first: u64, parts: impl IntoIterator<Item = &'a Part>) -> Result<u64> {
     let mut next = first;
+    let mut names = BTreeSet::new();
     for part in parts {
         if part.first != next || part.end <= part.first {
             let what = format!("it lists {} behind seq id {next}", part.name);
@@ -229,6 +232,10 @@ fn follow<'a>(first: u64, parts: impl IntoIterator<Item = &'a Part>) -> Result<u
         let folder = part.name.split_once('/').map(|(folder, _)| folder);
         if !matches!(folder, Some(PAGES | CHUNKS)) || part.name.matches('/').count() != 1 {
             return Err(Error::corrupt(format!("it names {:?}", part.name)));
+        }
+        if !names.insert(part.name.as_str()) {
+            let what = format!("it lists {} twice", part.name);
+            return Err(Error::corrupt(what).seq_at(part.first));
         }
         next = part.end;
     }
@@ -321,7 +328,7 @@ mod tests {
     #[test]
     fn a_gap_is_found() {
         type Change = fn(&mut Manifest);
-        let changes: [Change; 7] = [
+        let changes: [Change; 8] = [
             |m| m.end = 14,
             |m| m.first_seq = 4,
             |m| m.chunks[1].first = 11,
@@ -329,6 +336,7 @@ mod tests {
             |m| m.pages.clear(),
             |m| m.epochs.clear(),
             |m| m.chunks[0].name = "chunks/../x".into(),
+            |m| m.chunks[1].name = m.chunks[0].name.clone(),
         ];
         for (at, change) in changes.iter().enumerate() {
             let mut manifest = manifest();

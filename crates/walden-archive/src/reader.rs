@@ -1,6 +1,7 @@
 //! Reads an archive, and goes on into the log that it is of: entries that the log removed come from the bucket.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use walden::{Entry, ErrorKind as LogErrorKind, Frames};
 
@@ -207,6 +208,12 @@ impl ArchiveReader {
     fn cold(&mut self, at: u64) -> Result<Run> {
         let part = self.contents.part_with(at)?;
         let (frames, end) = match self.cache.find(&part.name) {
+            // A manifest that names one object twice may want other entries of it than it has: for ever, if that is
+            // not seen.
+            Some(frames) if !covers(&frames, part.first..part.end) => {
+                let what = "it does not hold the seq ids that the manifest says";
+                return Err(Error::corrupt(what).object(part.name).seq_at(at));
+            }
             Some(frames) => (frames, part.end),
             None => {
                 let mut fetched = self.contents.fetch_from(at, 1)?;
@@ -245,6 +252,10 @@ impl ArchiveReader {
         self.given = Some(fresh);
         Ok(())
     }
+}
+
+fn covers(frames: &Frames, seqs: Range<u64>) -> bool {
+    frames.seqs().start <= seqs.start && seqs.end <= frames.seqs().end
 }
 
 /// Objects that were asked for last, as they are stored.

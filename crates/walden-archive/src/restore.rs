@@ -162,7 +162,7 @@ impl Restore<'_> {
                 }
                 self.append(&part, &chunk)?;
                 at = part.end;
-                done += part.stands_for;
+                done = part.stands_for.saturating_add(done);
                 progress(Reading { done, total: total.max(done) });
             }
         }

@@ -56,14 +56,17 @@ impl Verified {
 }
 
 impl Archive {
-    /// Looks at everything that the newest manifest names. Changes nothing, and works beside an archiver.
+    /// Looks at everything that the newest manifest names. Changes nothing, and works beside an archiver: what it
+    /// replaces meanwhile is looked at again, each object once; what it ships behind the end that was found at first
+    /// is left to the next verifying then.
     ///
     /// # Errors
     /// `NotFound`; `Corrupt` where the manifest itself is unsound; `Store`. Other damage is a finding, not an error.
     pub fn verify(&self, depth: Depth, progress: &mut dyn FnMut(Reading)) -> Result<Verified> {
+        let mut contents = Contents::load(&self.store)?;
+        let mut known = Known { end: contents.manifest().end, ..Known::default() };
         loop {
-            let mut contents = Contents::load(&self.store)?;
-            let mut verified = look(self, &mut contents, depth, progress)?;
+            let mut verified = look(self, &mut contents, &mut known, depth, progress)?;
             if !verified.is_damaged() || !contents.refresh()? {
                 return Ok(verified);
             }
@@ -77,6 +80,20 @@ impl Archive {
             }
         }
     }
+}
+
+/// What earlier looks found sound. Without it, an archiver that replaces small objects faster than all are read would
+/// keep verifying from ever ending.
+#[derive(Debug, Default)]
+struct Known {
+    /// Objects by name and hash.
+    sound: BTreeSet<(String, String)>,
+    /// Each dictionary that is needed, and from which object on.
+    needed: BTreeMap<u32, u64>,
+    /// Those of them that were read.
+    dictionaries: BTreeSet<u32>,
+    /// Where the archive ended at the first look: each time something is shipped, more is there to be replaced.
+    end: u64,
 }
 
 /// All objects that the newest generation names, as far as its pages can be read.
@@ -98,6 +115,7 @@ fn names(contents: &mut Contents) -> Result<BTreeSet<String>> {
 fn look(
     archive: &Archive,
     contents: &mut Contents,
+    known: &mut Known,
     depth: Depth,
     progress: &mut dyn FnMut(Reading),
 ) -> Result<Verified> {
@@ -111,7 +129,7 @@ fn look(
     let mut found = Verified {
         generation: manifest.generation,
         first_seq: manifest.first_seq,
-        next_seq: manifest.end,
+        next_seq: manifest.first_seq,
         objects: 0,
         bytes: 0,
         dictionaries: 0,
@@ -120,13 +138,20 @@ fn look(
         unnamed_bytes: 0,
     };
     let total = manifest.bytes();
-    // Each dictionary that is needed, and from which object on.
-    let mut needed = BTreeMap::new();
     let mut one = |part: &Part, found: &mut Verified| -> Result<()> {
+        if part.first >= known.end {
+            return Ok(());
+        }
         found.objects += 1;
-        found.bytes += part.bytes;
-        if let Some(damage) = look_at(archive, part, &listed, depth, &mut needed)? {
-            found.damages.push(damage);
+        found.next_seq = part.end;
+        found.bytes = found.bytes.saturating_add(part.bytes);
+        let named = (part.name.clone(), part.sha256.clone());
+        if known.sound.contains(&named) {
+            return Ok(());
+        }
+        match look_at(archive, part, &listed, depth, &mut known.needed)? {
+            Some(damage) => found.damages.push(damage),
+            None => _ = known.sound.insert(named),
         }
         progress(Reading { done: found.bytes, total: total.max(found.bytes) });
         Ok(())
@@ -139,26 +164,35 @@ fn look(
         }
     }
     manifest.chunks.iter().try_for_each(|part| one(part, &mut found))?;
-    for (id, first) in needed {
-        found.dictionaries += 1;
-        match dictionaries::fetch(&archive.store, id) {
-            Ok(_) => {}
-            Err(error) if error.kind() == crate::ErrorKind::Corrupt => {
-                found.damages.push(error.seq_at(first));
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    look_at_dictionaries(archive, known, &mut found)?;
     if !found.is_damaged() {
         let store = archive.store.clone();
         let named = archive.store.run(async move { named(&store, &manifest).await })?;
         let unnamed = listed.iter().filter(|(name, _)| !named.contains(*name));
         for (_, bytes) in unnamed {
             found.unnamed += 1;
-            found.unnamed_bytes += bytes;
+            found.unnamed_bytes = found.unnamed_bytes.saturating_add(*bytes);
         }
     }
     Ok(found)
+}
+
+/// Those that are needed, each read once.
+fn look_at_dictionaries(archive: &Archive, known: &mut Known, found: &mut Verified) -> Result<()> {
+    for (id, first) in &known.needed {
+        found.dictionaries += 1;
+        if known.dictionaries.contains(id) {
+            continue;
+        }
+        match dictionaries::fetch(&archive.store, *id) {
+            Ok(_) => _ = known.dictionaries.insert(*id),
+            Err(error) if error.kind() == crate::ErrorKind::Corrupt => {
+                found.damages.push(error.seq_at(*first));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with one object.

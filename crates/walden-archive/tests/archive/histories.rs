@@ -3,9 +3,10 @@
 use std::fs;
 
 use walden::Wal;
+use walden::offline::{Choice, Target, repair_apply, repair_plan};
 use walden_archive::{Archiver, ErrorKind, Until};
 
-use crate::support::{Place, config, fill, open, options, reader, same};
+use crate::support::{Place, config, fill, open, options, reader, same, settle};
 
 #[test]
 fn a_restored_log_goes_on_in_the_same_archive() {
@@ -142,4 +143,45 @@ fn many_openings() {
     place.sound();
     let (_dir, restored) = place.restored(Until::End);
     assert_eq!(restored.digest(..).unwrap(), wal.digest(..).unwrap());
+}
+
+/// Entries that `walden repair --accept-loss` gave up are none that another try could ship.
+#[test]
+fn what_the_log_has_given_up_is_a_gap() {
+    let (place, wal) = Place::with_entries(300);
+    settle(&wal);
+    wal.close().unwrap();
+    let dir = place.dir.path().join("log");
+    let files = fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path());
+    let mut files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|e| e == "wal")).collect();
+    files.sort();
+    let mut bytes = fs::read(&files[2]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&files[2], bytes).unwrap();
+    let target = Target::on_disk(&dir, "segment");
+    let (first, last) = repair_plan(&target, &mut |_| {}).unwrap().damages[0].lost.unwrap();
+    repair_apply(&target, Choice::AcceptLoss(first..=last), &mut |_| {}).unwrap();
+    let wal = place.open();
+    let mut archiver = place.archiver(&wal);
+    for _ in 0..2 {
+        let lost = archiver.ship(&mut |_| {}).unwrap_err();
+        assert_eq!((lost.kind(), lost.seq()), (ErrorKind::Gap, Some(first)), "{lost}");
+        assert!(
+            lost.is_final() && lost.what_to_do().is_some_and(|advice| advice.contains("prefix"))
+        );
+    }
+    assert_eq!(place.sound().next_seq, first, "what comes before was shipped");
+    // As it says: behind them, to another prefix.
+    let segments = wal.segments().unwrap();
+    let next = segments
+        .iter()
+        .filter_map(|segment| segment.first_seq)
+        .find(|first| *first > last)
+        .unwrap();
+    wal.truncate_front(next).unwrap();
+    let behind = Place::new();
+    behind.ship(&wal);
+    assert_eq!(behind.sound().first_seq, next);
 }

@@ -1,5 +1,6 @@
 //! From the bucket into the log, without a seam.
 
+use walden::offline::Donor as _;
 use walden::{LogReader, Retention};
 use walden_archive::{ArchiveReader, Archiver, ErrorKind, Source, Until};
 
@@ -150,4 +151,27 @@ fn it_stays_where_it_is_after_a_failure() {
     assert_eq!(reader.read_next().unwrap_err().kind(), ErrorKind::Store);
     place.bucket.heal();
     assert!(all(&mut reader).into_iter().eq(40..100));
+}
+
+/// The archive was cut within a batch: what comes before that batch is sound, and the batch is none of it.
+#[test]
+fn a_donor_gives_what_comes_before_a_cut() {
+    let place = Place::new();
+    let wal = place.open();
+    fill(&wal, 5);
+    wal.append_batch((5..12).map(entry)).unwrap();
+    wal.sync().unwrap();
+    let all = options().chunk_bytes(1 << 20);
+    Archiver::new(&place.archive, wal.clone(), all.clone()).unwrap().ship(&mut |_| {}).unwrap();
+    wal.truncate_back(8).unwrap();
+    fill(&wal, 20);
+    let mut archiver = Archiver::new(&place.archive, wal, all.follow_cuts(true)).unwrap();
+    archiver.ship(&mut |_| {}).unwrap();
+    let donor = place.archive.donor().unwrap();
+    let given = |from| donor.frames(from, 1 << 20).unwrap().map(|frames| frames.seqs());
+    assert_eq!((given(1), given(3), given(4)), (Some(1..5), Some(3..5), Some(4..5)));
+    for of_batch in 5..9 {
+        assert_eq!(given(of_batch), None);
+    }
+    assert_eq!(given(9), Some(9..20));
 }
