@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
-use walden::{Config, Wal};
+use walden::{Config, Frames, Wal};
 
 use crate::archive::Archive;
 use crate::chunk::{Chunk, micros};
@@ -21,6 +21,10 @@ const MOST_CONTENT: u64 = 256 << 20;
 const AT_ONCE: usize = 4;
 /// Metadata of a log that is being restored: where it is to end.
 const ENDS: &str = "walden-archive.restore";
+
+/// Metadata of a log to which a batch is appended of which only the beginning is wanted: where that ends, where the
+/// batch ends, and its epoch.
+const OVER: &str = "walden-archive.over";
 
 /// How far to restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +140,7 @@ impl Restore<'_> {
         if wal.is_empty() && wal.next_seq() == 1 && first > 1 {
             wal.reset(first)?;
         }
+        self.cut_over()?;
         let begun = wal.next_seq();
         self.same_history(begun)?;
         if begun > end && wal.meta(ENDS).as_ref() == Some(&mark) && self.is_over(begun)? {
@@ -211,11 +216,34 @@ impl Restore<'_> {
         let missing = missing.and_then(|frames| frames.within(frames.seqs().start..end));
         let Some(frames) = missing else { return Ok(()) };
         dictionaries.put_beside(self.wal, frames.dictionaries(), &mut self.given)?;
+        let over = frames.seqs().end;
+        if over <= end {
+            self.wal.append_frames(&frames)?;
+            return Ok(());
+        }
+        // The last record is a batch of which only the beginning is wanted. It goes on in a history that may be none of
+        // the archive's, so that the next try has to know it from the log's own entries.
+        let epoch = epoch_of(&frames, over - 1).unwrap_or_default();
+        self.wal.set_meta(OVER, format!("{end} {over} {epoch:032x}"))?;
         self.wal.append_frames(&frames)?;
-        if frames.seqs().end > end && self.wal.next_seq() > end {
-            // The last record is a batch of which only the beginning is wanted.
+        if self.wal.next_seq() > end {
             self.wal.truncate_back(end - 1)?;
         }
+        self.wal.set_meta(OVER, "")?;
+        Ok(())
+    }
+
+    /// Cuts off what a batch has behind its wanted beginning, where a try before this one did not come to it.
+    fn cut_over(&self) -> Result<()> {
+        let Some(mark) = self.wal.meta(OVER) else { return Ok(()) };
+        let over = Over::parse(&mark).filter(|over| over.next == self.wal.next_seq());
+        if let Some(over) = over
+            && let Some(frames) = self.wal.frames(over.next - 1, 1)?
+            && epoch_of(&frames, over.next - 1) == Some(over.epoch)
+        {
+            self.wal.truncate_back(over.end - 1)?;
+        }
+        self.wal.set_meta(OVER, "")?;
         Ok(())
     }
 
@@ -223,5 +251,103 @@ impl Restore<'_> {
         let (next, first) = (self.wal.next_seq(), self.contents.manifest().first_seq);
         let what = format!("the log's next seq id is {next}, and the archive begins with {first}");
         Error::new(ErrorKind::Gap, what).seq_at(next).advice("restore to an empty folder")
+    }
+}
+
+/// What is noted before such a batch is appended.
+struct Over {
+    /// Behind the last entry that is wanted.
+    end: u64,
+    /// The log's next seq id, once the batch is there.
+    next: u64,
+    epoch: u128,
+}
+
+impl Over {
+    fn parse(mark: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(mark).ok()?.split(' ');
+        let (end, next) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let epoch = u128::from_str_radix(words.next()?, 16).ok()?;
+        (0 < end && end < next).then_some(Self { end, next, epoch })
+    }
+}
+
+fn epoch_of(frames: &Frames, seq: u64) -> Option<u128> {
+    History { epochs: &frames.epochs(), end: frames.seqs().end }.epoch_of(seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use walden::Mode;
+    use walden_sim::{SimClock, SimDisk};
+
+    use super::*;
+    use crate::{Archiver, ArchiverOptions, StoreOptions};
+
+    fn open(disk: &SimDisk) -> walden::Result<Wal> {
+        let clock = Arc::new(SimClock::new(1));
+        Wal::open_with("/log", config(), Arc::new(disk.clone()), clock)
+    }
+
+    fn config() -> Config {
+        Config::os_cache().mode(Mode::Debug).segment_size(4_000)
+    }
+
+    fn restore(archive: &Archive, disk: &SimDisk, until: Until) -> Result<u64> {
+        let mut contents = Contents::load(&archive.store)?;
+        let end = end_of(&mut contents, until)?;
+        let wal = open(disk)?;
+        let (dictionaries, given) = (Dictionaries::new(&archive.store), BTreeSet::new());
+        Restore { wal: &wal, contents, end, dictionaries, given }.run(&mut |_| {})?;
+        Ok(wal.next_seq())
+    }
+
+    /// The archive was cut within a batch, and goes on. Killed at any write, the next restore goes on, too: also between
+    /// appending that batch and cutting it.
+    #[test]
+    fn killed_at_any_write_it_goes_on_over_a_cut_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = Wal::open(dir.path(), config()).unwrap();
+        let archive =
+            Archive::with_store(Arc::new(InMemory::new()), "a", StoreOptions::default()).unwrap();
+        let options = ArchiverOptions::default().tail(true).follow_cuts(true);
+        let ship = || {
+            wal.sync().unwrap();
+            let mut archiver = Archiver::new(&archive, wal.clone(), options.clone()).unwrap();
+            archiver.ship(&mut |_| {}).unwrap();
+        };
+        wal.append("first").unwrap();
+        wal.append_batch((2..10).map(|seq| format!("of a batch: {seq}"))).unwrap();
+        ship();
+        wal.truncate_back(5).unwrap();
+        (6..20).for_each(|seq| _ = wal.append(format!("behind: {seq}")).unwrap());
+        ship();
+        let mut killed = 0;
+        for writes in 0.. {
+            let disk = SimDisk::new();
+            disk.stop_after(writes);
+            let whole = restore(&archive, &disk, Until::End);
+            let left = disk.kill();
+            // Whatever is wanted then.
+            if writes % 2 == 0
+                && let Ok(next) = restore(&archive, &left, Until::Seq(8))
+            {
+                assert_eq!(next, 9);
+            }
+            assert_eq!(restore(&archive, &left, Until::End).unwrap(), 20, "after {writes} writes");
+            let restored = open(&left).unwrap();
+            for seq in 1..20 {
+                assert_eq!(restored.get(seq).unwrap(), wal.get(seq).unwrap());
+            }
+            assert_eq!(restored.meta(OVER), None);
+            killed += u64::from(whole.is_err());
+            if whole.is_ok() {
+                break;
+            }
+        }
+        assert!(killed > 10, "{killed}");
     }
 }
