@@ -9,13 +9,14 @@ use std::time::SystemTime;
 use walden::{Cursor, Frames, Start};
 
 use crate::archive::Archive;
-use crate::chunk::{Chunk, micros, time};
+use crate::chunk::{Chunk, time};
+use crate::contents::Latest;
 use crate::dictionaries;
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::History;
 use crate::manifest::{Manifest, Part, Stretch};
 use crate::options::{ArchiverOptions, Keep};
-use crate::retain;
+use crate::retain::{self, Clock};
 use crate::source::Source;
 use crate::writer::{Draft, Writer};
 
@@ -64,6 +65,7 @@ pub struct Archiver {
     options: ArchiverOptions,
     hold: Option<Cursor>,
     dictionaries: dictionaries::Shipped,
+    clock: Clock,
     /// It must not go on.
     ended: Option<Error>,
 }
@@ -72,8 +74,8 @@ impl Archiver {
     /// Takes the archive over, or begins it with the first entry of the log.
     ///
     /// # Errors
-    /// `Diverged` where archive and log hold different entries, `Gap` where entries between the two are missing: the
-    /// archive was taken over then, and its entries are as they were. `Unsupported` where the store lets one object be
+    /// `Diverged` where archive and log hold different entries, `Gap` where entries between the two are missing: nothing
+    /// was changed then, and an archiver that is at work there goes on. `Unsupported` where the store lets one object be
     /// written over another, which is tried. `NotFound` where there is no such bucket. `Corrupt`, `Store`, `Log`,
     /// `InvalidInput`.
     pub fn new(
@@ -84,9 +86,17 @@ impl Archiver {
         options.check()?;
         let source = source.into();
         source.refresh()?;
+        // One that cannot go on must not keep another from it.
+        let own = archive.store.clone();
+        let latest = archive.store.run(async move { Latest::load_or_none(&own).await })?;
+        if let Some(latest) = latest.filter(|latest| !latest.manifest.is_empty()) {
+            compare(&source, &latest.manifest, options.follow_cuts)?;
+        }
         let writer = Writer::take_over(&archive.store, source.first_seq().max(1))?;
+        let clock = if options.keep.age.is_some() { Clock::of(&writer)? } else { Clock::default() };
         let dictionaries = dictionaries::Shipped::default();
-        let mut archiver = Self { writer, source, options, hold: None, dictionaries, ended: None };
+        let mut archiver =
+            Self { writer, source, options, hold: None, dictionaries, clock, ended: None };
         archiver.follow_log()?;
         Ok(archiver)
     }
@@ -201,12 +211,10 @@ impl Archiver {
         let most = self.options.chunk_bytes;
         let first = self.frames(archived)?;
         let partial = self.partial();
-        let small: u64 = partial.iter().map(|part| part.bytes).sum();
+        let small = partial.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
         let together = !partial.is_empty()
             && (small.saturating_add(first.len()) >= most || partial.len() >= MOST_PARTIAL);
-        // They are read from the log again, where it still has them.
-        let there = |part: &&Part| together && part.first >= self.source.first_seq();
-        let begin = partial.first().filter(there).map_or(archived, |part| part.first);
+        let begin = partial.first().filter(|_| together).map_or(archived, |part| part.first);
         let mut runs = vec![if begin < archived { self.frames(begin)? } else { first }];
         while let Some(end) = runs.last().map(|run| run.seqs().end)
             && (end < archived || (end < goal && runs.len() < self.options.parallel))
@@ -221,17 +229,23 @@ impl Archiver {
         // When what is put together now was shipped in parts.
         let noted: Vec<_> =
             partial.iter().map(|part| (part.end.saturating_sub(1), time(part.by_micros))).collect();
-        self.dictionaries.ship(self.writer.store(), &self.source)?;
+        let needed = runs.iter().flat_map(Frames::dictionaries).collect();
+        self.dictionaries.ship(self.writer.store(), &self.source, &needed)?;
         let manifest = self.writer.manifest();
         let mut next = self.writer.next()?;
         let mut drafts = Vec::new();
+        // What comes later is not older, whatever the clock says: nothing goes before what comes before it.
+        let before = manifest.chunks.iter().rev().find(|part| part.first < begin);
+        let mut since = before.or(manifest.pages.last()).map_or(0, |part| part.by_micros);
         if manifest.is_empty() {
             (next.first_seq, next.end) = (begin, begin);
         }
         for run in runs {
             continues(manifest, &run).map_err(|error| self.apart(error))?;
             add(&mut next, &run)?;
-            drafts.push(self.draft(run, &noted, goal));
+            let draft = self.draft(run, &noted, goal, since);
+            since = draft.part.by_micros;
+            drafts.push(draft);
         }
         let made = self.writer.make(drafts)?;
         let replaced = next.chunks.iter().position(|part| part.first >= begin);
@@ -265,21 +279,29 @@ impl Archiver {
         Ok(frames)
     }
 
-    /// Objects at the end that are not full.
+    /// Objects at the end that are not full, and can be put together: they are read from the log again, where it still
+    /// has them, and no more than is on its way at once anyway.
     fn partial(&self) -> &[Part] {
-        let chunks = &self.writer.manifest().chunks;
-        let full = chunks.iter().rposition(|part| !part.partial).map_or(0, |at| at + 1);
-        chunks.get(full..).unwrap_or_default()
+        let (chunks, first) = (&self.writer.manifest().chunks, self.source.first_seq());
+        let objects = u64::try_from(self.options.parallel).unwrap_or(u64::MAX);
+        let mut room = self.options.chunk_bytes.saturating_mul(objects);
+        let out = chunks.iter().rposition(|part| {
+            let rest = room.checked_sub(part.bytes);
+            room = rest.unwrap_or(0);
+            !part.partial || part.first < first || rest.is_none()
+        });
+        chunks.get(out.map_or(0, |at| at + 1)..).unwrap_or_default()
     }
 
-    fn draft(&self, frames: Frames, noted: &[(u64, SystemTime)], goal: u64) -> Draft {
+    /// An object of what was appended behind another one, by `since`.
+    fn draft(&self, frames: Frames, noted: &[(u64, SystemTime)], goal: u64, since: u64) -> Draft {
         let seqs = frames.seqs();
         let partial = seqs.end >= goal && frames.len() < self.options.chunk_bytes / 2;
         let mut known = self.source.append_times(seqs.start..seqs.end.saturating_add(NEXT_TIME));
         // What was appended next tells by when all of this was.
         let next = known.iter().find(|(seq, _)| *seq >= seqs.end).map(|(_, at)| *at);
-        let now = SystemTime::now();
-        let by = next.map_or(now, |next| next.min(now));
+        let now = time(self.clock.now());
+        let by = next.map_or(now, |next| next.min(now)).max(time(since));
         known.retain(|(seq, _)| *seq < seqs.end);
         known.extend(noted.iter().filter(|(seq, _)| seqs.contains(seq)));
         known.sort_unstable();
@@ -303,44 +325,14 @@ impl Archiver {
 
     /// That the log still is the one that is archived; cuts the archive as the log was cut, where that is wanted.
     fn follow_log(&mut self) -> Result<()> {
-        let (first, end) = (self.source.first_seq(), self.source.durable_end());
-        let manifest = self.writer.manifest();
-        if manifest.is_empty() {
-            self.writer.begin_at(first);
+        if self.writer.manifest().is_empty() {
+            self.writer.begin_at(self.source.first_seq());
             return Ok(());
         }
-        let archived = manifest.end;
-        if first > archived {
-            let what =
-                format!("the log begins with seq id {first}, the archive ends before {archived}");
-            return Err(Error::new(ErrorKind::Gap, what).seq_at(archived).advice(
-                "what is between is lost to the archive: begin a new one at another prefix",
-            ));
+        match compare(&self.source, self.writer.manifest(), self.options.follow_cuts)? {
+            Some(at) => self.cut(at),
+            None => Ok(()),
         }
-        // A log that another process writes may be durable further than is known of it: after a power cut, less may be
-        // known than was before.
-        let behind = end < archived && self.source.end() < archived;
-        // The entry behind the archive's end has the history of all before it, and so has the last one.
-        let asked = archived.min(end.saturating_sub(1));
-        if asked < first {
-            return if behind { Err(behind_archive(end)) } else { Ok(()) };
-        }
-        let Some(frames) = self.source.frames(asked, 1)? else { return Ok(()) };
-        if !behind && continues(manifest, &frames).is_ok() {
-            return Ok(());
-        }
-        let epochs = frames.epochs();
-        let log = History { epochs: &epochs, end };
-        let mine = manifest.stretches();
-        let parts = History { epochs: &mine, end: archived }.parts_from(&log);
-        let at = parts.unwrap_or(manifest.first_seq).max(manifest.first_seq);
-        let ours = frames.log_id() == manifest.log_id && parts.is_some();
-        if !self.options.follow_cuts || !ours || at < first {
-            let both = behind && at == end;
-            let apart = || diverged(at, "log and archive hold different entries from here on");
-            return Err(if both { behind_archive(at) } else { apart() });
-        }
-        self.cut(at)
     }
 
     /// Takes everything from `at` on out of the archive.
@@ -365,7 +357,7 @@ impl Archiver {
         if keep.is_all() {
             return Ok(0);
         }
-        retain::retain(&mut self.writer, keep, micros(SystemTime::now()))
+        retain::retain(&mut self.writer, keep, self.clock.now())
     }
 
     /// What is archived need not be held back.
@@ -381,6 +373,45 @@ impl Archiver {
         }
         Ok(())
     }
+}
+
+/// That the log is the one that is archived; where the archive is to be cut, if cuts are followed, and the log was.
+///
+/// # Errors
+/// `Gap`, `Diverged`, `Log`.
+fn compare(source: &Source, manifest: &Manifest, follow_cuts: bool) -> Result<Option<u64>> {
+    let (first, end, archived) = (source.first_seq(), source.durable_end(), manifest.end);
+    if first > archived {
+        let what =
+            format!("the log begins with seq id {first}, the archive ends before {archived}");
+        return Err(Error::new(ErrorKind::Gap, what)
+            .seq_at(archived)
+            .advice("what is between is lost to the archive: begin a new one at another prefix"));
+    }
+    // A log that another process writes may be durable further than is known of it: after a power cut, less may be
+    // known than was before.
+    let behind = end < archived && source.end() < archived;
+    // The entry behind the archive's end has the history of all before it, and so has the last one.
+    let asked = archived.min(end.saturating_sub(1));
+    if asked < first {
+        return if behind { Err(behind_archive(end)) } else { Ok(None) };
+    }
+    let Some(frames) = source.frames(asked, 1)? else { return Ok(None) };
+    if !behind && continues(manifest, &frames).is_ok() {
+        return Ok(None);
+    }
+    let epochs = frames.epochs();
+    let log = History { epochs: &epochs, end };
+    let mine = manifest.stretches();
+    let parts = History { epochs: &mine, end: archived }.parts_from(&log);
+    let at = parts.unwrap_or(manifest.first_seq).max(manifest.first_seq);
+    let ours = frames.log_id() == manifest.log_id && parts.is_some();
+    if !follow_cuts || !ours || at < first {
+        let both = behind && at == end;
+        let apart = || diverged(at, "log and archive hold different entries from here on");
+        return Err(if both { behind_archive(at) } else { apart() });
+    }
+    Ok(Some(at))
 }
 
 /// That frames of the log continue the archive, or agree with it where they lie in it.

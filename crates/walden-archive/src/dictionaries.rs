@@ -22,26 +22,49 @@ const MOST_KEPT: usize = 16;
 
 /// Those that are in the archive for certain.
 #[derive(Debug, Default)]
-pub(crate) struct Shipped(BTreeSet<u32>);
+pub(crate) struct Shipped {
+    ids: BTreeSet<u32>,
+    /// What the log has beyond what was needed was shipped, too, as far as it is sound.
+    all: bool,
+}
 
 impl Shipped {
-    /// Ships what the log has and the archive has not. To be called between reading records and naming them: what
-    /// they were compressed with was there before they were.
-    pub(crate) fn ship(&mut self, store: &Store, source: &Source) -> Result<()> {
-        for id in source.dictionaries()? {
-            if self.0.contains(&id) {
-                continue;
-            }
-            let (own, bytes) = (store.clone(), Bytes::from(source.dictionary(id)?));
-            let put = bytes.clone();
-            let made = store.run(async move { own.put_new(&name_of(id), put).await })?;
-            if made == Made::WasThere && !is_sound(store, id)? {
-                // Of an upload that was cut off. Whatever else is of its name has the same bytes.
-                let own = store.clone();
-                store.run(async move { own.put_again(&name_of(id), bytes).await })?;
-            }
-            self.0.insert(id);
+    /// Ships those that records need and the archive has not; the first time, all others that the log has, too: one
+    /// that is missing or unsound in the bucket is put back so. To be called between reading records and naming them:
+    /// what they were compressed with was there before they were.
+    pub(crate) fn ship(
+        &mut self,
+        store: &Store,
+        source: &Source,
+        needed: &BTreeSet<u32>,
+    ) -> Result<()> {
+        for id in needed {
+            self.ship_one(store, source, *id)?;
         }
+        if self.all {
+            return Ok(());
+        }
+        // One that is unsound in the log, and that nothing needs, is in nobody's way.
+        for id in source.dictionaries().unwrap_or_default() {
+            self.ship_one(store, source, id)?;
+        }
+        self.all = true;
+        Ok(())
+    }
+
+    fn ship_one(&mut self, store: &Store, source: &Source, id: u32) -> Result<()> {
+        if self.ids.contains(&id) {
+            return Ok(());
+        }
+        let (own, bytes) = (store.clone(), Bytes::from(source.dictionary(id)?));
+        let put = bytes.clone();
+        let made = store.run(async move { own.put_new(&name_of(id), put).await })?;
+        if made == Made::WasThere && !is_sound(store, id)? {
+            // Of an upload that was cut off. Whatever else is of its name has the same bytes.
+            let own = store.clone();
+            store.run(async move { own.put_again(&name_of(id), bytes).await })?;
+        }
+        self.ids.insert(id);
         Ok(())
     }
 }

@@ -1,13 +1,49 @@
 //! Removes from the archive what is older than wanted: whole objects, oldest first.
 //!
+//! An age is told by the clock of this machine, which may be wrong. One that is ahead would let all go at once, so it
+//! counts only up to an hour beyond what a second one says: the store's, when the archiver began, and the time that
+//! passed since. Where a folder is archived to, both are this machine's: there, that is no help against a clock that was
+//! ahead already then. A machine that was suspended since lets objects go later, until an archiver begins anew.
+//!
 //! First a generation is made that does not name them, then they go. Who is reading by an older generation finds one
 //! missing, looks for a newer generation, and learns that its entries are no more.
 
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::chunk::micros;
 use crate::error::Result;
 use crate::manifest::{Manifest, Part};
 use crate::options::Keep;
 use crate::store::size;
 use crate::writer::Writer;
+
+/// So far may the clock of this machine be ahead.
+const MOST_AHEAD: Duration = Duration::from_secs(3_600);
+
+/// What time it is, as far as that is to be believed.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    /// The store's time, and when it was asked for.
+    began: Option<(u64, Instant)>,
+}
+
+impl Clock {
+    /// A clock that is bounded by the store's, which has just made the newest generation.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub(crate) fn of(writer: &Writer) -> Result<Self> {
+        Ok(Self { began: writer.made_at()?.map(|made| (made, Instant::now())) })
+    }
+
+    /// In microseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        let now = micros(SystemTime::now());
+        let Some((began, at)) = self.began else { return now };
+        let passed = at.elapsed().saturating_add(MOST_AHEAD).as_micros();
+        now.min(began.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX)))
+    }
+}
 
 /// Removes what `keep` lets go. Returns how many objects of records went.
 ///

@@ -31,6 +31,8 @@ pub(crate) struct Listed {
     /// Below the archive's prefix.
     pub(crate) name: String,
     pub(crate) bytes: u64,
+    /// When it was made, by the store's clock, in microseconds since 1970.
+    pub(crate) micros: u64,
 }
 
 /// The objects below one prefix. Cloning is cheap.
@@ -180,6 +182,7 @@ impl Store {
             let named = objects.map_ok(|meta| Listed {
                 name: format!("{folder}/{}", meta.location.filename().unwrap_or_default()),
                 bytes: meta.size,
+                micros: u64::try_from(meta.last_modified.timestamp_micros()).unwrap_or(0),
             });
             match named.try_collect::<Vec<_>>().await {
                 Ok(mut all) => {

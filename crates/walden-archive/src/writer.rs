@@ -112,6 +112,18 @@ impl Writer {
         &self.latest.manifest
     }
 
+    /// When the newest generation was made, by the store's clock, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub(crate) fn made_at(&self) -> Result<Option<u64>> {
+        let (store, name) = (self.store.clone(), Manifest::name_of(self.manifest().generation));
+        self.store.run(async move {
+            let listed = store.list(MANIFESTS, None).await?;
+            Ok(listed.into_iter().find(|one| one.name == name).map(|one| one.micros))
+        })
+    }
+
     pub(crate) fn contents(&self) -> Contents {
         Contents::of(&self.store, self.latest.clone())
     }

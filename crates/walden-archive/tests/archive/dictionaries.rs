@@ -210,3 +210,19 @@ fn half_of_one_is_made_whole() {
     assert_eq!(made.damages(Depth::Read).len(), 0);
     assert_eq!(made.place.bucket.bytes(&made.names[1]), good);
 }
+
+/// In the log itself, a file that cannot be a dictionary and that no entry needs.
+#[test]
+fn an_unsound_one_that_no_entry_needs_does_not_stop_shipping() {
+    let made = Made::new();
+    let unsound = made.place.dir.path().join("log").join("segment-77777.dict");
+    std::fs::write(unsound, b"not a dictionary").unwrap();
+    made.wal.dictionaries().unwrap_err();
+    append(&made.wal, row, 100);
+    made.place.ship(&made.wal);
+    assert_eq!(made.place.sound().dictionaries, 2);
+    made.place.bucket.names(PREFIX).iter().for_each(|name| made.place.bucket.remove(name));
+    made.place.ship(&made.wal);
+    assert_eq!(made.place.sound().dictionaries, 2);
+    same(&made.wal, &made.place.restored(Until::End).1);
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -51,6 +52,8 @@ pub(crate) struct Faulty {
     rule: Mutex<Option<Rule>>,
     calls: AtomicU64,
     late: Mutex<Vec<OnItsWay>>,
+    /// Its clock is so far behind that of this machine.
+    behind: Mutex<Duration>,
 }
 
 impl fmt::Debug for Faulty {
@@ -81,6 +84,7 @@ impl Faulty {
             rule: Mutex::new(None),
             calls: AtomicU64::new(0),
             late: Mutex::new(Vec::new()),
+            behind: Mutex::default(),
         })
     }
 
@@ -97,6 +101,11 @@ impl Faulty {
 
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// From now on, when an object was made is told by a clock that is so far behind.
+    pub(crate) fn be_behind(&self, by: Duration) {
+        *self.behind.lock().unwrap() = by;
     }
 
     /// Lets what is on its way arrive.
@@ -200,7 +209,14 @@ impl ObjectStore for Faulty {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.fault(Op::List, prefix.unwrap_or(&Path::default())) {
-            None => self.inner.list(prefix),
+            None => {
+                let behind = *self.behind.lock().unwrap();
+                let told = move |mut meta: ObjectMeta| {
+                    meta.last_modified -= behind;
+                    meta
+                };
+                self.inner.list(prefix).map_ok(told).boxed()
+            }
             Some(_) => futures_util::stream::once(async { Err(cut()) }).boxed(),
         }
     }

@@ -26,6 +26,24 @@ fn the_older_one_is_fenced_for_good() {
     same(&wal, &place.restored(Until::End).1);
 }
 
+/// One that could not go on itself does not keep another from it.
+#[test]
+fn one_of_another_log_fences_nobody() {
+    let (place, wal) = Place::with_entries(50);
+    let mut at_work = place.ship(&wal);
+    let before = place.archive.info().unwrap().generation;
+    let other = Place::with_entries(80);
+    let refused = Archiver::new(&place.archive, other.1.clone(), options()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Diverged, "{refused}");
+    other.1.truncate_front(70).unwrap();
+    let refused = Archiver::new(&place.archive, other.1, options()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Gap, "{refused}");
+    assert_eq!(place.archive.info().unwrap().generation, before, "nothing was made");
+    fill(&wal, 90);
+    at_work.ship(&mut |_| {}).unwrap();
+    same(&wal, &place.restored(Until::End).1);
+}
+
 /// The generations that would show it that it was fenced are removed; it must not take a number that is free again.
 #[test]
 fn one_that_slept_through_it_all_is_fenced() {

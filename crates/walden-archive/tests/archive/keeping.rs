@@ -1,11 +1,14 @@
 //! What is too old goes from the bucket, whole objects at a time, in long archives too.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use walden::Wal;
 use walden_archive::{Archiver, ErrorKind, Keep, Until};
+use walden_sim::{SimClock, SimDisk};
 
 use crate::faulty::{Fault, Op};
-use crate::support::{Place, fill, options};
+use crate::support::{Place, config, fill, options};
 
 #[test]
 fn by_bytes() {
@@ -41,6 +44,46 @@ fn by_age_but_never_the_last_object() {
     fill(&wal, 150);
     archiver.ship(&mut |_| {}).unwrap();
     assert_eq!(place.sound().next_seq, 150);
+}
+
+/// The clock of this machine is ahead of the store's by a day, and with it everything looks old.
+#[test]
+fn a_clock_that_is_ahead_does_not_remove_all() {
+    let (place, wal) = Place::with_entries(100);
+    place.ship(&wal);
+    let before = place.sound().objects;
+    let none = options().keep(Keep::default().max_age(Duration::ZERO));
+    let day = Duration::from_secs(86_400);
+    for (behind, left) in [(day, before), (Duration::ZERO, 1)] {
+        place.bucket.be_behind(behind);
+        let mut archiver = Archiver::new(&place.archive, wal.clone(), none.clone()).unwrap();
+        archiver.ship(&mut |_| {}).unwrap();
+        assert_eq!(place.sound().objects, left, "{behind:?}");
+    }
+}
+
+/// A log whose clock jumped back: what is new is not older than what comes before it.
+#[test]
+fn times_do_not_go_back() {
+    let place = Place::new();
+    let disk = SimDisk::new();
+    let mut archiver = None;
+    for (end, hours) in [(100, 1), (200, 9), (300, 5)] {
+        drop(archiver.take());
+        let clock = SimClock::new(1);
+        clock.set_now(SystemTime::now() - Duration::from_secs(3_600 * hours));
+        let (storage, clock) = (Arc::new(disk.clone()), Arc::new(clock));
+        let wal = Wal::open_with("/log", config(), storage, clock).unwrap();
+        fill(&wal, end);
+        archiver = Some(place.ship(&wal));
+    }
+    let newest = place.bucket.names("logs/a/manifest").pop().unwrap();
+    let text = String::from_utf8(place.bucket.bytes(&newest)).unwrap();
+    let manifest: serde_json::Value =
+        serde_json::from_str(text.split_once('\n').unwrap().1).unwrap();
+    let chunks = manifest["chunks"].as_array().unwrap();
+    let by: Vec<_> = chunks.iter().map(|chunk| chunk["by_micros"].as_u64().unwrap()).collect();
+    assert!(by.len() > 20 && by.is_sorted(), "{by:?}");
 }
 
 /// More objects than a generation lists by itself: pages, of which the first ones go one by one.

@@ -60,6 +60,25 @@ fn what_comes_in_drops_is_put_together() {
     same(&wal, &place.restored(Until::End).1);
 }
 
+/// Where retention of the log took the first of the small objects' entries, the others are put together all the same.
+#[test]
+fn what_the_log_has_still_is_put_together() {
+    let (place, wal) = Place::with_entries(1);
+    let mut archiver = place.archiver(&wal);
+    for next in 2..200 {
+        fill(&wal, next);
+        archiver.ship(&mut |_| {}).unwrap();
+        if next == 6 {
+            wal.truncate_front(4).unwrap();
+        }
+    }
+    let verified = place.sound();
+    assert!(verified.objects < 60, "{} objects of 200 drops", verified.objects);
+    assert_eq!((verified.first_seq, verified.unnamed), (1, 0));
+    let (_dir, restored) = place.restored(Until::End);
+    assert_eq!(restored.digest(4..).unwrap(), wal.digest(..).unwrap());
+}
+
 #[test]
 fn from_another_process_that_reads_only() {
     let (place, wal) = Place::with_entries(150);
