@@ -59,12 +59,8 @@ impl Walk {
             if self.enter_behind_loss(segment, target)? {
                 return self.walk_to(target);
             }
-            if !self.enter_by_index(segment, target) {
-                self.enter(Arc::clone(segment))?;
-                let first = segment.first_seq()?;
-                self.take(0, first)?;
-            }
-            return self.walk_to(target);
+            let walked = self.walk_from_border(segment, target);
+            return walked.or_else(|error| self.walk_behind_removed(segment, target, error));
         }
         // Nothing that is known begins before it: what is there must tell why.
         let Some(segment) = snapshot.segments.iter().find(|s| !matches!(s.end(), Ok(0))) else {
@@ -80,6 +76,31 @@ impl Walk {
             return self.walk_to(target);
         }
         Err(fault::misplaced(segment, 0, target, found))
+    }
+
+    /// Steps to the entry from where the index leads, or from the segment's beginning.
+    fn walk_from_border(&mut self, segment: &Arc<Segment>, target: u64) -> Result<()> {
+        if !self.enter_by_index(segment, target) {
+            self.enter(Arc::clone(segment))?;
+            let first = segment.first_seq()?;
+            self.take(0, first)?;
+        }
+        self.walk_to(target)
+    }
+
+    /// What is unsound before the log's first entry, in the segment that has it, was removed, and is nobody's damage:
+    /// an entry behind is found from the next border back.
+    fn walk_behind_removed(
+        &mut self,
+        segment: &Arc<Segment>,
+        target: u64,
+        error: Error,
+    ) -> Result<()> {
+        let removed = error.seq().is_some_and(|seq| seq < self.snapshot.first_seq);
+        if error.is_corruption() && removed && self.enter_behind(segment, target)? {
+            return self.walk_to(target);
+        }
+        Err(error)
     }
 
     /// Holds the record that the index gives for `target`, if it is sound and not behind it.
@@ -108,9 +129,11 @@ impl Walk {
             let losses = &self.snapshot.losses;
             losses.iter().any(|(_, last)| *last < target && *last >= first)
         };
-        if !given_up(segment.first_seq().ok().flatten().unwrap_or(0)) {
-            return Ok(false);
-        }
+        let first = segment.first_seq().ok().flatten().unwrap_or(0);
+        if given_up(first) { self.enter_behind(segment, target) } else { Ok(false) }
+    }
+
+    fn enter_behind(&mut self, segment: &Arc<Segment>, target: u64) -> Result<bool> {
         let Some(offset) = segment.behind_loss(target, self.snapshot.log_id)? else {
             return Ok(false);
         };

@@ -350,3 +350,42 @@ fn a_front_cut_can_end_at_every_call() {
         assert_goes_on(found, wal);
     });
 }
+
+/// Damage before the first entry, in the segment that has it, was removed with what it damaged: what lies behind is read,
+/// whether or not the loss was accepted before.
+#[test]
+fn damage_that_was_cut_off_in_front_is_nobodys() {
+    for accepted in [false, true] {
+        let lab = Lab::new(SyncStrategy::Always, 2000);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=60);
+        wal.close().unwrap();
+        let record = record(6, &payload(6));
+        let mut first = lab.read("segment-0000.wal");
+        let at = first.windows(record.len()).position(|bytes| bytes == record).unwrap();
+        first[at + 25] ^= 1;
+        lab.write("segment-0000.wal", &first);
+        // Not found by the index: so that there is a walk from the beginning.
+        lab.names(".idx").iter().for_each(|name| lab.remove(name));
+        if accepted {
+            let choice = Choice::AcceptLoss(6..=6);
+            offline::repair_apply(&lab.target(), choice, &mut |_| {}).unwrap();
+        }
+        let wal = lab.open();
+        assert!(wal.range(..=6).unwrap().any(|entry| entry.is_err()), "{accepted}");
+        wal.truncate_front(8).unwrap();
+        let all = |wal: &Wal| {
+            assert_eq!(wal.first_seq(), 8);
+            assert_eq!(wal.get(8).unwrap().unwrap().payload, payload(8)[..]);
+            let found = entries(wal);
+            assert_eq!(found, (8, payloads(8..=60)), "{accepted}");
+            let mut frames = wal.follow(8).unwrap().in_frames(1 << 20);
+            assert!(matches!(frames.try_next().unwrap(), Some(walden::Event::Frames(_))));
+        };
+        all(&wal);
+        assert_eq!(read_only(&lab.reader()), (8, payloads(8..=60)));
+        wal.close().unwrap();
+        all(&lab.open());
+        assert!(!offline::verify(&lab.target(), &mut |_| {}).unwrap().is_damaged());
+    }
+}
