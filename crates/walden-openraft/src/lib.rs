@@ -40,7 +40,7 @@
 //!   appended. A folder in which it is missing, or in which entries are missing that were purged by nobody, or that are
 //!   known to be committed, is refused when it is opened: such a node could vote twice in a term.
 //! - **What was truncated or purged never comes back.** The purged log id is durable before anything is cut, and a crash
-//!   in between is finished when the log is opened.
+//!   in between is finished when the log is opened. A [`LogReader`] from before gives nothing of what came after.
 //! - **A failed sync is final.** What waits gets the cause, and nothing is acknowledged any more; openraft stops the
 //!   node. So does a full disk: the error says so, nothing is lost, and the node goes on where it was, once there is
 //!   room and it is started again.
@@ -73,9 +73,11 @@ mod error;
 mod flushes;
 mod log;
 mod read;
+mod reader;
 mod recent;
 mod store;
 
 pub use error::{Error, Result};
 pub use log::RaftLog;
-pub use store::{LogReader, LogStore};
+pub use reader::LogReader;
+pub use store::LogStore;

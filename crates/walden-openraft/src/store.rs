@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::ops::{Range, RangeBounds};
+use std::ops::RangeBounds;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,20 +11,17 @@ use std::thread;
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{
-    ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend, RaftLogReader, RaftTypeConfig,
-    StorageError, Vote,
+    ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend, RaftLogId, RaftLogReader,
+    RaftTypeConfig, StorageError, Vote,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use walden::{Config, Wal};
 
 use crate::error::{Error, Result};
 use crate::flushes::Flushes;
 use crate::log::{Encoded, RaftLog};
 use crate::read;
-use crate::recent::Recent;
-
-/// Bytes of entries in one answer to a replication.
-const REPLICATED: usize = 4 << 20;
+use crate::reader::{LogReader, REPLICATED, Source};
 
 /// What the thread does with the log, one after the other.
 type Job<C> = Box<dyn FnOnce(&mut RaftLog<C>) + Send>;
@@ -42,7 +39,9 @@ type AskKept<C> = Arc<dyn Fn(LogId<<C as RaftTypeConfig>::NodeId>) -> Kept + Sen
 pub struct LogStore<C: RaftTypeConfig> {
     jobs: Sender<Job<C>>,
     flushes: Arc<Flushes>,
-    reader: LogReader,
+    source: Source,
+    /// What the newest reader was made of, for those before it.
+    newest: watch::Sender<u64>,
     kept: Option<AskKept<C>>,
 }
 
@@ -51,7 +50,8 @@ impl<C: RaftTypeConfig> Clone for LogStore<C> {
         Self {
             jobs: self.jobs.clone(),
             flushes: Arc::clone(&self.flushes),
-            reader: self.reader.clone(),
+            source: self.source.clone(),
+            newest: self.newest.clone(),
             kept: self.kept.clone(),
         }
     }
@@ -59,7 +59,7 @@ impl<C: RaftTypeConfig> Clone for LogStore<C> {
 
 impl<C: RaftTypeConfig> fmt::Debug for LogStore<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogStore").field("wal", &self.reader.wal).finish_non_exhaustive()
+        f.debug_struct("LogStore").field("wal", &self.source.wal).finish_non_exhaustive()
     }
 }
 
@@ -91,8 +91,7 @@ impl<C: RaftTypeConfig> LogStore<C> {
                 // Who asked may have stopped waiting.
                 Err(error) => return drop(opened.send(Err(error))),
             };
-            let reader = LogReader { wal: log.wal().clone(), recent: log.recent() };
-            if opened.send(Ok(reader)).is_ok() {
+            if opened.send(Ok(Source::of(&log))).is_ok() {
                 while let Ok(job) = todo.recv() {
                     job(&mut log);
                 }
@@ -104,8 +103,9 @@ impl<C: RaftTypeConfig> LogStore<C> {
         thread::Builder::new().name("walden-raft".to_owned()).spawn(work).map_err(|error| {
             StorageError::from_io_error(ErrorSubject::Store, ErrorVerb::Read, error)
         })?;
-        let reader = is_open.await.map_err(|_| failed(Error::Stopped))?.map_err(failed)?;
-        Ok(Self { jobs, flushes: Arc::default(), reader, kept: None })
+        let source = is_open.await.map_err(|_| failed(Error::Stopped))?.map_err(failed)?;
+        let newest = watch::Sender::new(source.rewrites());
+        Ok(Self { jobs, flushes: Arc::default(), source, newest, kept: None })
     }
 
     /// Purges only what `is_kept` says is durable elsewhere: in the application's snapshot up to that log id, or a later
@@ -115,7 +115,10 @@ impl<C: RaftTypeConfig> LogStore<C> {
     /// disk, after the purge and before the snapshot is durable leaves a node with neither, which cannot start again.
     ///
     /// `is_kept` is asked at each purge, and waited for; its error keeps the entries and stops the node. It must not wait
-    /// for openraft, only for the state machine. See `examples/raft-kv`.
+    /// for openraft, only for the state machine. **And it must come to an end**: where the snapshot that it waits for
+    /// will not be there (it cannot be read, built, or written; who was at it panicked), it has to give an error. openraft
+    /// waits for the purge, and does nothing else meanwhile: it would not even learn that installing failed, and the node
+    /// would neither go on nor stop. See `examples/raft-kv`.
     #[must_use]
     pub fn purging_what_is_kept<F, W>(mut self, is_kept: F) -> Self
     where
@@ -132,13 +135,15 @@ impl<C: RaftTypeConfig> LogStore<C> {
     /// What kept it from closing cleanly; it is closed all the same.
     pub async fn close(&self) -> std::result::Result<(), Refused<C>> {
         let closed = self.run(RaftLog::close).await;
+        // No reader comes any more that those would have to wait for that must not go on.
+        self.newest.send_replace(u64::MAX);
         closed.map_err(|error| error.of(ErrorSubject::Store, ErrorVerb::Write))
     }
 
     /// The log below: for its statistics, say. Who changes it through this, changes what Raft relies on.
     #[must_use]
     pub fn wal(&self) -> &Wal {
-        &self.reader.wal
+        &self.source.wal
     }
 
     /// Has the thread do something, and waits for the outcome. Done to its end even if nobody waits any more.
@@ -162,7 +167,7 @@ impl<C: RaftTypeConfig> RaftLogStorage<C> for LogStore<C> {
     }
 
     async fn get_log_reader(&mut self) -> LogReader {
-        self.reader.clone()
+        LogReader::new(self.source.clone(), &self.newest)
     }
 
     async fn save_vote(&mut self, vote: &Vote<C::NodeId>) -> std::result::Result<(), Refused<C>> {
@@ -238,7 +243,7 @@ impl<C: RaftTypeConfig> RaftLogReader<C> for LogStore<C> {
         &mut self,
         range: RB,
     ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
-        self.reader.read::<C>(read::indexes(&range), usize::MAX).await
+        self.source.read::<C>(read::indexes(&range), usize::MAX).await
     }
 
     async fn limited_get_log_entries(
@@ -246,50 +251,9 @@ impl<C: RaftTypeConfig> RaftLogReader<C> for LogStore<C> {
         start: u64,
         end: u64,
     ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
-        self.reader.read::<C>(start..end, REPLICATED).await
-    }
-}
-
-/// Reads entries beside the store: those appended last from memory, others on a thread that may block.
-#[derive(Debug, Clone)]
-pub struct LogReader {
-    wal: Wal,
-    recent: Arc<Recent>,
-}
-
-impl LogReader {
-    async fn read<C: RaftTypeConfig>(
-        &self,
-        range: Range<u64>,
-        limit: usize,
-    ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
-        let failed = |error: Error| error.of(ErrorSubject::Logs, ErrorVerb::Read);
-        let stored = match self.recent.get(&range, limit) {
-            Some(recent) => recent,
-            None => {
-                let wal = self.wal.clone();
-                let reading =
-                    tokio::task::spawn_blocking(move || read::stored(&wal, &range, limit));
-                reading.await.map_err(|_| failed(Error::Stopped))?.map_err(failed)?
-            }
-        };
-        read::all_decoded::<C>(&stored).map_err(failed)
-    }
-}
-
-impl<C: RaftTypeConfig> RaftLogReader<C> for LogReader {
-    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + fmt::Debug + OptionalSend>(
-        &mut self,
-        range: RB,
-    ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
-        self.read::<C>(read::indexes(&range), usize::MAX).await
-    }
-
-    async fn limited_get_log_entries(
-        &mut self,
-        start: u64,
-        end: u64,
-    ) -> std::result::Result<Vec<C::Entry>, Refused<C>> {
-        self.read::<C>(start..end, REPLICATED).await
+        let found = self.source.read::<C>(start..end, REPLICATED).await?;
+        // Part of what was purged would be sent as what follows on the entry before.
+        let begins = found.first().is_some_and(|entry| entry.get_log_id().index == start);
+        Ok(if begins { found } else { Vec::new() })
     }
 }

@@ -6,6 +6,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Types, entry, log_id};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
@@ -208,6 +209,45 @@ async fn a_full_disk_is_told_and_loses_nothing() -> Outcome {
     disk.set_capacity(None);
     store.blocking_append([entry(2, index, "there is room")]).await?;
     assert_eq!(indexes(&mut store).await, (0..=index).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Where no room can be reserved, entries have their seq ids before the disk turns out to be full.
+#[tokio::test]
+async fn a_full_disk_is_told_where_no_room_can_be_reserved() -> Outcome {
+    let disk = SimDisk::new();
+    disk.set_allocate_supported(false);
+    let mut store = open_on(&disk).await;
+    store.save_vote(&Vote::new(1, 1)).await?;
+    store.blocking_append([entry(1, 0, "safe")]).await?;
+    disk.set_capacity(Some(disk.used()));
+    let appending = store.blocking_append([entry(1, 1, "x".repeat(1 << 20))]);
+    let told = tokio::time::timeout(Duration::from_secs(10), appending).await;
+    let full = told.expect("who waits for the append is told").unwrap_err().to_string();
+    assert!(full.contains("space"), "{full}");
+    store.save_vote(&Vote::new(2, 1)).await?;
+    tokio::time::timeout(Duration::from_secs(10), store.close()).await?.ok();
+
+    disk.set_capacity(None);
+    let mut store = open_on(&disk.kill()).await;
+    assert_eq!(store.read_vote().await?, Some(Vote::new(2, 1)));
+    assert_eq!(store.try_get_log_entries(..1).await?, [entry(1, 0, "safe")]);
+    let next = store.wal().next_seq() - 1;
+    store.blocking_append([entry(2, next, "there is room")]).await?;
+    Ok(())
+}
+
+/// A log that begins elsewhere would be refused when it is opened again.
+#[tokio::test]
+async fn the_first_entry_has_index_0() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let mut store = open(dir.path()).await;
+    store.save_vote(&Vote::new(1, 1)).await?;
+    let refused = store.blocking_append([entry(1, 1, "b")]).await.unwrap_err().to_string();
+    assert!(refused.contains("the next index is 0"), "{refused}");
+    store.blocking_append([entry(1, 0, "a"), entry(1, 1, "b")]).await?;
+    store.close().await?;
+    assert_eq!(indexes(&mut open(dir.path()).await).await, [0, 1]);
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use common::{StateMachine, Types};
 use openraft::StorageError;
 use openraft::testing::{StoreBuilder, Suite};
 use tempfile::TempDir;
-use walden::Config;
-use walden_openraft::LogStore;
+use walden::{Config, Wal};
+use walden_openraft::{LogStore, RaftLog};
 
 struct Builder;
 
@@ -18,7 +18,10 @@ impl StoreBuilder<Types, LogStore<Types>, StateMachine, TempDir> for Builder {
         let dir = tempfile::tempdir().unwrap();
         // Segments so small that they rotate within each test.
         let config = Config::durable().mode(walden::Mode::Debug).segment_size(256);
-        let store = LogStore::open(dir.path().join("log"), config).await?;
+        let path = dir.path().join("log");
+        // Its logs begin with index 1.
+        let open = || Ok(RaftLog::open(Wal::open(path, config)?)?.beginning_anywhere());
+        let store = LogStore::open_with(open).await?;
         Ok((dir, store, StateMachine::default()))
     }
 }
