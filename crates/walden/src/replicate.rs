@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::dictionaries::alone::Dictionary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frames::{Frames, History};
 use crate::log::Log;
+use crate::manifest::Epoch;
 use crate::num;
 use crate::read::Walk;
-use crate::record::{self, Packed, Record};
+use crate::record::{self, Decoder, Packed, Record, Unreadable};
 use crate::snapshot::View;
 use crate::sync::Arc;
 use crate::trim::epoch::busy;
@@ -19,7 +21,7 @@ impl Log {
     /// the strategy says.
     ///
     /// # Errors
-    /// `Gap`, `Diverged`, `TooLarge`, `MissingDictionary` with nothing appended; else as an append.
+    /// `Gap`, `Diverged`, `Removed`, `TooLarge`, `MissingDictionary`, `Corrupt` with nothing appended; else as an append.
     pub(crate) fn append_frames(self: &Arc<Self>, frames: &Frames) -> Result<Range<u64>> {
         refuse_in_callback()?;
         let _one = self.grafting.lock();
@@ -39,6 +41,9 @@ impl Log {
         }
         self.same_history(frames, next)?;
         self.same_entries(frames, next)?;
+        self.holds_what_it_says(frames, next)?;
+        let rest = self.without_head(frames, next)?;
+        let frames = rest.as_ref().unwrap_or(frames);
         let mut at = next;
         while at < seqs.end {
             let (id, end) = stretch(frames, at)?;
@@ -62,6 +67,44 @@ impl Log {
                  (Wal::dictionary, Wal::add_dictionary, or a copy of the file), then send them again"
             ))
         })
+    }
+
+    /// Refuses new records of which a checksum is sound, and what they hold is not: nobody could read them here, and
+    /// `count` alone would take seq ids. Where their codec is not there, their `count` is in proportion to what they
+    /// hold at most ([`record::decode`]).
+    ///
+    /// Proved one after another: what takes memory is one record's content, of `max_record_size` at most.
+    fn holds_what_it_says(&self, frames: &Frames, next: u64) -> Result<()> {
+        let (mut decoder, mut content) = (Decoder::new(), Vec::new());
+        let most = self.settings.max_record_size;
+        let new = frames.records().filter(|(record, _)| record.next_seq() > next);
+        for (record, _) in new.filter(|(record, _)| record.header.codec() != 0) {
+            let Record { header, stored, .. } = record;
+            let dictionary = self.files.dictionaries.of(&header, stored)?;
+            match decoder.content(&header, stored, dictionary.as_deref(), most, &mut content) {
+                Ok(()) | Err(Unreadable::Missing(_)) => {}
+                Err(why) => {
+                    return Err(why
+                        .error()
+                        .seqs(record.seq(), record.next_seq().saturating_sub(1))
+                        .advice("nothing was appended; look at the log that they come from"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Of frames that begin with a batch of which the first entries were removed here, or never were here, and the
+    /// last are not here yet: what is left of it, as records of their own. No cut could make room for the batch as
+    /// it is, since its beginning lies before this log's.
+    fn without_head(&self, frames: &Frames, next: u64) -> Result<Option<Frames>> {
+        let first = self.first_seq();
+        let cut = |(record, _): &(Record<'_>, _)| record.seq() < first && next < record.next_seq();
+        if !frames.records().take_while(|(record, _)| record.seq() < first).any(|r| cut(&r)) {
+            return Ok(None);
+        }
+        let dictionary = |id| Ok(Some(Dictionary::of(self.files.dictionaries.get(id)?)));
+        frames.starting_at_with(next, self.settings.max_record_size, dictionary)
     }
 
     /// Appends the records of one epoch.
@@ -93,10 +136,21 @@ impl Log {
         let mine = History { epochs: &snapshot.epochs, end: next };
         let theirs = History { epochs: &frames.epochs, end: frames.seqs.end };
         let last = next.min(frames.seqs.end) - 1;
-        if mine.epoch_of(last) == theirs.epoch_of(last) {
+        let here = mine.epoch_of(last);
+        // An id stands for one unforked run. Where it goes on there with the entry that comes next here, it does so from
+        // here, whatever else that log says of seq ids before: it may have begun with that entry.
+        if here == theirs.epoch_of(last) || here == theirs.epoch_of(next) {
             return Ok(());
         }
+        let oldest = frames.epochs.first().map_or(0, |epoch| epoch.first_seq);
+        if last < oldest {
+            return Err(forgotten(last, frames));
+        }
         let at = mine.parts_from(&theirs).max(first).min(last);
+        let shared = |epoch: &Epoch| frames.epochs.iter().any(|theirs| theirs.id == epoch.id);
+        if !snapshot.epochs.iter().any(shared) {
+            return Err(unrelated(at.max(oldest), first, frames));
+        }
         Err(diverged(at, "the entries from here on belong to another history"))
     }
 
@@ -110,12 +164,13 @@ impl Log {
             if record.seq() >= next {
                 break;
             }
-            if record.next_seq() > next {
+            // Of one without its beginning, what is not here can be taken.
+            if record.next_seq() > next && record.seq() >= first {
                 let what = "a batch reaches beyond the end of this log, which has a part of it";
-                return Err(diverged(record.seq().max(first), what));
+                return Err(diverged(record.seq(), what));
             }
             let mut content = None;
-            for seq in record.seq().max(first)..record.next_seq() {
+            for seq in record.seq().max(first)..record.next_seq().min(next) {
                 walk.pass(seq);
                 if self.same_as_here(&mut walk, &record, &mut content, bytes)? {
                     break;
@@ -191,6 +246,41 @@ fn gap(from: u64, next: u64) -> Error {
     Error::new(ErrorKind::Gap, format!("frames begin with seq id {from}, behind the next one here"))
         .seq_at(next)
         .advice(format!("send frames from {next} on, or reset({from}) if those before are gone"))
+}
+
+/// What the entries before belonged to is not known any more where the frames come from: neither that they are the
+/// same, nor that they are not.
+fn forgotten(last: u64, frames: &Frames) -> Error {
+    let from = frames.epochs.first().map_or(0, |epoch| epoch.first_seq);
+    let start = frames.seqs.start;
+    Error::new(
+        ErrorKind::Removed,
+        format!(
+            "the log that the frames come from removed its entries before {from}, and what history they belonged \
+             to: whether those here are the same cannot be told"
+        ),
+    )
+    .seq_at(last)
+    .advice(format!(
+        "keep this log as it is and begin another copy with reset({start}); or reset({start}) this one, which \
+         removes what it has"
+    ))
+}
+
+/// No epoch of this log is known where the frames come from.
+fn unrelated(at: u64, first: u64, frames: &Frames) -> Error {
+    let start = frames.seqs.start;
+    Error::new(
+        ErrorKind::Diverged,
+        "nothing of this log's history is known to the one that the frames come from: it is another log, or has \
+         merged its oldest epochs, of which it keeps 64",
+    )
+    .seq_at(at)
+    .advice(format!(
+        "if this is to be its copy: truncate_back({}) and take frames from {at} on, if it still has what is here \
+         from {first} on; if it has not, what is removed here is gone, and reset({start}) begins anew",
+        at.saturating_sub(1)
+    ))
 }
 
 fn diverged(at: u64, what: &str) -> Error {

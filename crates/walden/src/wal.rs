@@ -349,7 +349,8 @@ impl Wal {
 
     /// Appends what another log stored, under the same seq ids, and makes this log a copy of that one's
     /// history: frames that are here already are compared and passed over. Returns the seq ids that are new here,
-    /// when they are as safe as an append's.
+    /// when they are as safe as an append's. Of a batch whose first entries lie before this log's
+    /// [`first_seq`](Self::first_seq), the rest is taken, each entry as a record of its own.
     ///
     /// What is appended behind by other calls is a history of this log's own: it begins a new epoch, and frames
     /// of the other log are refused from there on.
@@ -357,7 +358,9 @@ impl Wal {
     /// # Errors
     /// With nothing appended: `Gap` where they begin behind [`next_seq`](Self::next_seq), which [`Error::seq`](crate::Error::seq)
     /// has; `Diverged` where this log has other entries, from [`Error::seq`](crate::Error::seq) on
-    /// ([`truncate_back`](Self::truncate_back) to the one before makes it fit); `TooLarge`; `MissingDictionary` where they
+    /// ([`truncate_back`](Self::truncate_back) to the one before makes it fit); `Removed` where the other log removed what
+    /// it had before the frames, and its history, so that nobody can tell whether what is here is the same;
+    /// `TooLarge`; `Corrupt` where a compressed record does not hold what it says; `MissingDictionary` where they
     /// need one that this log has not ([`add_dictionary`](Self::add_dictionary)). `Busy` where someone
     /// else appended meanwhile. As [`append`](Self::append), after which the same frames can be given again.
     pub fn append_frames(&self, frames: &Frames) -> Result<Range<u64>> {

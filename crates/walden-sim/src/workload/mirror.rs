@@ -59,7 +59,8 @@ impl Mirror {
     fn make_fit(&self, error: &walden::Error, start: u64, step: &Step) -> Checked {
         let at = error.seq().unwrap_or(0);
         let done = match error.kind() {
-            ErrorKind::Gap => self.wal.reset(start),
+            // Its history may have gone with its front.
+            ErrorKind::Gap | ErrorKind::Removed => self.wal.reset(start),
             ErrorKind::Diverged if at > self.wal.first_seq() => self.wal.truncate_back(at - 1),
             ErrorKind::Diverged => self.wal.reset(start),
             _ => Err(error.clone()),

@@ -24,6 +24,10 @@ impl Dictionary {
         self.0.id()
     }
 
+    pub(crate) const fn of(proved: Arc<record::Dictionary>) -> Self {
+        Self(proved)
+    }
+
     pub(crate) fn proved(&self) -> &record::Dictionary {
         &self.0
     }

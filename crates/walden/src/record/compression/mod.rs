@@ -107,6 +107,11 @@ impl Codec {
     }
 }
 
+/// The same of the codec with this number.
+pub(super) fn most_per_byte(codec: u64) -> u64 {
+    Codec::of(codec).map_or(1, Codec::most_per_byte)
+}
+
 /// Why it cannot be told what a sound record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
