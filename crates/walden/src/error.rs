@@ -30,7 +30,7 @@ pub enum ErrorKind {
     Corrupt,
     /// A torn tail was found and `RecoveryMode::Strict` says not to cut it.
     TornTail,
-    /// Written by a newer version, or with a feature that is not compiled in.
+    /// Written by a newer version, or with a feature that is not compiled in; or what a copy or a salvage left that was ended.
     Unsupported,
     /// A record is compressed with a dictionary whose file, which [`Error::file`] names, is not there.
     MissingDictionary,

@@ -15,7 +15,8 @@ use crate::size;
 /// Copy a log to another folder, beside its writer too
 ///
 /// The copy opens cleanly and holds every entry that was durable when copying began; a plain `cp` of a log that
-/// is being written may be refused. Everything is synced before this ends. A damaged log is refused: `cp -a` keeps it as
+/// is being written may be refused. Everything is synced before this ends; what it leaves when it is
+/// ended before, is no log: remove the folder, and copy again. A damaged log is refused: `cp -a` keeps it as
 /// it is, while nothing writes.
 #[derive(Debug, Args)]
 #[command(after_help = concat!(

@@ -15,7 +15,8 @@ use crate::size;
 /// Save what is sound of a damaged log to another folder
 ///
 /// One log for each run of entries without a gap, OUT/run-FIRST, with the same seq ids, and OUT/gaps.json with
-/// what is missing. The damaged log is not touched.
+/// what is missing. The damaged log is not touched. What is left when it is ended before its end, are no logs: remove OUT, and
+/// begin anew.
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
     "Examples:\n  \

@@ -15,6 +15,10 @@ const BLOCK: u64 = 4096;
 /// Two copies of two generations and two mark slots.
 pub(crate) const FILE_LEN: u64 = 6 * BLOCK;
 const _: () = assert!(BLOCK_LEN == 4096 && MARK_LEN <= BLOCK_LEN);
+/// What stands in the manifest's place while a log is written elsewhere: without it, the segments that are there already
+/// would pass as a whole, shorter log. Another version finds no sound copy in it, and refuses the log as well.
+const UNFINISHED: &[u8] = b"WALDNPRT\nThis log is unfinished: it was not yet written to its end.\n";
+const UNFINISHED_MAGIC: usize = 8;
 
 /// What lies in a manifest's file.
 #[derive(Debug, Clone)]
@@ -56,7 +60,7 @@ impl Found {
 /// Reads a manifest without changing anything. `None` if there is no such file.
 ///
 /// # Errors
-/// `Corrupt` where no copy is sound, `Unsupported` where a newer version wrote it, `Io`.
+/// `Corrupt` where no copy is sound, `Unsupported` where a newer version wrote it or the log is unfinished, `Io`.
 pub(crate) fn find(storage: &dyn Storage, names: &Names) -> Result<Option<Found>> {
     let path = names.manifest();
     let file = match storage.open(&path, Access::Read) {
@@ -72,6 +76,9 @@ pub(crate) fn read(file: &dyn File, path: &std::path::Path) -> Result<Found> {
     let got = read_full(file, &mut bytes, 0)
         .map_err(|error| Error::io("read the manifest", path, error))?;
     bytes.truncate(got);
+    if UNFINISHED.get(..UNFINISHED_MAGIC) == bytes.get(..UNFINISHED_MAGIC) {
+        return Err(unfinished(path));
+    }
     let mut best: Option<Manifest> = None;
     let mut newer = None;
     let mut blocks = bytes.chunks(BLOCK_LEN);
@@ -104,6 +111,20 @@ pub(crate) fn read(file: &dyn File, path: &std::path::Path) -> Result<Found> {
         ))
     })?;
     Ok(Found { manifest, marks })
+}
+
+/// The error for what a copy left that was ended, or is still being made.
+fn unfinished(path: &std::path::Path) -> Error {
+    let dir = path.parent().unwrap_or(std::path::Path::new("."));
+    Error::new(
+        ErrorKind::Unsupported,
+        "the log is unfinished: it was being written by a copy or a salvage that has not come to its end",
+    )
+    .path(path)
+    .advice(format!(
+        "unless that is still at work, remove the folder and begin anew: rm -r {}",
+        crate::error::shell_word(dir)
+    ))
 }
 
 /// The writer's hold on the manifest. Updates happen under the maintenance lock; marks may be written
@@ -164,20 +185,11 @@ impl ManifestFile {
         drop(self.latch.set(Arc::clone(latch)));
     }
 
-    /// Makes the manifest of a log that has none: written beside, synced, renamed, the folder synced.
+    /// Makes the manifest of a log that has none, or is unfinished: written beside, synced, renamed, the folder synced.
     ///
     /// # Errors
     /// `Io`, `OutOfSpace`.
     pub(crate) fn create(storage: &dyn Storage, names: &Names, manifest: &Manifest) -> Result<()> {
-        let (new, path) = (names.manifest_new(), names.manifest());
-        match storage.remove(&new) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove an unfinished manifest", &new, error));
-            }
-            _ => {}
-        }
-        let file =
-            storage.create(&new).map_err(|error| Error::io("create the manifest", &new, error))?;
         let mut bytes = vec![0; num::index(FILE_LEN)];
         let block = codec::encode(manifest);
         for copy in copies(manifest.generation) {
@@ -186,15 +198,15 @@ impl ManifestFile {
                 place.copy_from_slice(&block);
             }
         }
-        write_full(&*file, &bytes, 0)
-            .and_then(|()| file.sync_all())
-            .map_err(|error| Error::io("write the manifest", &new, error))?;
-        storage
-            .rename(&new, &path)
-            .map_err(|error| Error::io("rename the manifest", &path, error))?;
-        storage
-            .sync_dir(names.dir())
-            .map_err(|error| Error::io("sync the folder", names.dir(), error))
+        create_with(storage, names, &bytes)
+    }
+
+    /// Notes in an empty folder that its log is unfinished, before any of it is there.
+    ///
+    /// # Errors
+    /// `Io`, `OutOfSpace`.
+    pub(crate) fn begin_unfinished(storage: &dyn Storage, names: &Names) -> Result<()> {
+        create_with(storage, names, UNFINISHED)
     }
 
     /// Writes `manifest` into both copies of its generation and syncs. Also what opening does first with
@@ -277,6 +289,23 @@ impl ManifestFile {
     pub(crate) fn mark_lags(&self) -> bool {
         self.marks.lock().lagging
     }
+}
+
+fn create_with(storage: &dyn Storage, names: &Names, bytes: &[u8]) -> Result<()> {
+    let (new, path) = (names.manifest_new(), names.manifest());
+    match storage.remove(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("remove an unfinished manifest", &new, error));
+        }
+        _ => {}
+    }
+    let file =
+        storage.create(&new).map_err(|error| Error::io("create the manifest", &new, error))?;
+    write_full(&*file, bytes, 0)
+        .and_then(|()| file.sync_all())
+        .map_err(|error| Error::io("write the manifest", &new, error))?;
+    storage.rename(&new, &path).map_err(|error| Error::io("rename the manifest", &path, error))?;
+    storage.sync_dir(names.dir()).map_err(|error| Error::io("sync the folder", names.dir(), error))
 }
 
 /// Where the two copies of a generation lie.

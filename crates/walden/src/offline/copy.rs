@@ -1,5 +1,6 @@
 //! A consistent copy, beside a live writer too.
 //!
+//! First comes a note that the copy is unfinished, last the manifest, in that note's place.
 //! Files are copied in order, after the manifest was read; then the copy itself is read and proved, up
 //! to where its records end. That is at or behind the mark that the manifest had when copying began, so
 //! nothing that was durable then is missing, and all before the end is there. If the writer cut the log
@@ -16,7 +17,7 @@ use super::rebuild::sync_dir;
 use super::survey::{Known, Survey, expect_log, read_known, survey_known};
 use super::{Progress, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ManifestFile};
 use crate::recover::Folder;
 use crate::storage::Access;
 
@@ -43,8 +44,12 @@ pub struct Copied {
 
 /// Copies the log to `out`, which must be empty or absent.
 ///
+/// If it is ended before its end, by a power cut too, what lies in `out` is refused by everything that opens a log, another
+/// copy to there among them, as `Unsupported`: remove `out` and begin anew. Where it fails, it removes what it made.
+///
 /// # Errors
-/// `InvalidInput` where `out` is not empty; `Corrupt` where the log is damaged; `Busy` where it was cut again
+/// `InvalidInput` where `out` is not empty; `Unsupported` where it holds such a rest;
+/// `Corrupt` where the log is damaged; `Busy` where it was cut again
 /// and again; `NotFound`, `OutOfSpace`, `Io`.
 pub fn copy(
     target: &Target,
@@ -54,6 +59,16 @@ pub fn copy(
     let made = target.at(out.as_ref());
     expect_log(target)?;
     empty_folder(target, out.as_ref())?;
+    ManifestFile::begin_unfinished(&*target.storage, &made.names)?;
+    let copied = attempts(target, &made, progress);
+    if copied.is_err() {
+        // What stays for want of a sound disk is still marked as unfinished. The first error is what is to be told.
+        drop(clear(&made).and_then(|()| forget(&made)));
+    }
+    copied
+}
+
+fn attempts(target: &Target, made: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Copied> {
     for retries in 0..RETRIES {
         let (before, note) = read_known(target)?;
         match &before {
@@ -63,19 +78,19 @@ pub fn copy(
         // First: what they stand at was durable then, and so is in the copy.
         let consumers = before.manifest().map(|manifest| cursors::bytes(target, manifest.log_id));
         let consumers = consumers.transpose()?.unwrap_or_default();
-        let copied = copy_files(target, &made, before.manifest(), progress);
+        let copied = copy_files(target, made, before.manifest(), progress);
         let (after, _) = read_known(target)?;
         let vanished = copied
             .as_ref()
             .is_err_and(|error| error.io_kind() == Some(std::io::ErrorKind::NotFound));
         if was_cut(before.manifest(), after.manifest()) || vanished {
-            clear(&made)?;
+            clear(made)?;
             continue;
         }
         copied?;
         // Behind the records: what one needs was there before it.
-        put_dictionaries(target, &made)?;
-        let survey = survey_known(&made, before, note, false, progress)?;
+        put_dictionaries(target, made)?;
+        let survey = survey_known(made, before, note, false, progress)?;
         if let Some(spot) = survey.damages().next() {
             let error = Error::corrupt(format!("the log is damaged: {}", spot.what))
                 .path(&target.dir().join(spot.path.file_name().unwrap_or_default()))
@@ -85,11 +100,10 @@ pub fn copy(
                     "to keep it as it is, copy the folder (`cp -a`) while nothing writes; then run: {}",
                     target.command("verify")
                 ));
-            clear(&made)?;
             return Err(error);
         }
-        put_cursors(&made, &consumers)?;
-        return finish(&made, &survey, retries);
+        put_cursors(made, &consumers)?;
+        return finish(made, &survey, retries);
     }
     Err(Error::new(ErrorKind::Busy, "the log was cut again and again while it was copied"))
 }
@@ -138,17 +152,30 @@ fn was_cut(before: Option<&Manifest>, after: Option<&Manifest>) -> bool {
     }
 }
 
+/// Removes what was copied; that it is unfinished stays noted.
 fn clear(made: &Target) -> Result<()> {
     let folder = Folder::list(&*made.storage, &made.names)?;
-    for ordinal in folder.segments {
-        let path = made.names.wal(ordinal);
-        made.storage.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
+    let segments = folder.segments.into_iter().map(|ordinal| made.names.wal(ordinal));
+    let dictionaries = folder.dictionaries.into_iter().map(|id| made.names.dictionary(id));
+    segments.chain(dictionaries).try_for_each(|path| remove(made, &path))
+}
+
+/// Removes the rest, the note last, once nothing is there any more that it is needed for.
+fn forget(made: &Target) -> Result<()> {
+    for path in [made.names.cursors(), made.names.manifest_new()] {
+        match remove(made, &path) {
+            Err(error) if error.io_kind() != Some(std::io::ErrorKind::NotFound) => {
+                return Err(error);
+            }
+            _ => {}
+        }
     }
-    for id in folder.dictionaries {
-        let path = made.names.dictionary(id);
-        made.storage.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
-    }
-    Ok(())
+    sync_dir(made)?;
+    remove(made, &made.names.manifest())
+}
+
+fn remove(made: &Target, path: &Path) -> Result<()> {
+    made.storage.remove(path).map_err(|error| Error::io("remove", path, error))
 }
 
 /// Cuts off what is no record and makes the manifest.

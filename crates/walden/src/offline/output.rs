@@ -1,12 +1,13 @@
-//! Writing a log elsewhere: segments first, then the manifest that names them, everything synced.
+//! Writing a log elsewhere: a mark that it is unfinished, then segments, then the manifest that names them in the mark's
+//! place, everything synced. So what is ended between, by whatever it be, is never taken for a log.
 
 use std::path::Path;
 
 use super::Target;
 use super::rebuild::{random, sync_dir};
 use super::survey::{Piece, Run};
-use crate::error::{Error, Result};
-use crate::manifest::{Epoch, Manifest, ManifestFile, Place};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Epoch, Manifest, ManifestFile, Place, find};
 use crate::num;
 use crate::recover::make_folder;
 use crate::segment::{READ_AHEAD, RecordSource, Step};
@@ -25,6 +26,11 @@ pub(super) fn empty_folder(target: &Target, dir: &Path) -> Result<()> {
     let entries =
         target.storage.list(dir).map_err(|error| Error::io("list the folder", dir, error))?;
     if !entries.is_empty() {
+        if let Err(error) = find(&*target.storage, &target.at(dir).names)
+            && error.kind() == ErrorKind::Unsupported
+        {
+            return Err(error);
+        }
         return Err(Error::invalid("the folder is not empty: nothing is written over")
             .path(dir)
             .advice("name another one, or remove it if it is what a run that was ended left"));

@@ -5,6 +5,9 @@
 //! `OUT/gaps.json` lists what is missing: objects with `first`, `last` (`null` where unknown), `file`,
 //! `offset` and `reason`. The source is not touched.
 //!
+//! None of the logs can be opened before all of them, and the list, are on disk: what a salvage leaves that was ended is
+//! never taken for all that could be saved.
+//!
 //! Only what is proved is saved: behind damage, from the next index entry that was checked, the end of a
 //! complete segment or the next segment on, and back from there. What merely looks like a record is
 //! counted, and listed as a gap.
@@ -17,6 +20,7 @@ use super::rebuild::sync_dir;
 use super::survey::{Piece, Run, Survey, survey};
 use super::{Progress, Target};
 use crate::error::Result;
+use crate::manifest::ManifestFile;
 
 /// What is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +64,9 @@ pub struct Salvage {
 
 /// Writes what is sound to `out`, which must be empty or absent.
 ///
+/// If it is ended before its end, by a power cut too, the logs in `out` are refused by everything that opens a log, as
+/// `Unsupported`: remove `out` and begin anew.
+///
 /// # Errors
 /// `InvalidInput` where `out` is not empty; `NotFound` where there is no log; `OutOfSpace`, `Io`.
 pub fn salvage(
@@ -70,27 +77,23 @@ pub fn salvage(
     let out = out.as_ref();
     let survey = survey(target, progress)?;
     empty_folder(target, out)?;
-    let mut runs = Vec::new();
-    let mut log: Option<Log> = None;
+    let mut logs: Vec<Log> = Vec::new();
     for piece in &survey.pieces {
         for run in piece.runs.iter().filter(|run| run.proved) {
-            let goes_on = log.as_ref().is_some_and(|log| log.next_seq() == run.first_seq);
-            if !goes_on {
-                if let Some(done) = log.take() {
-                    runs.push(done.finish(target, &survey)?);
-                }
-                log = Some(Log::begin(target, out, run, survey.first_seq)?);
+            if logs.last().is_none_or(|log| log.next_seq() != run.first_seq) {
+                logs.push(Log::begin(target, out, run, survey.first_seq)?);
             }
-            if let Some(log) = &mut log {
+            if let Some(log) = logs.last_mut() {
                 log.add(piece, run)?;
             }
         }
     }
-    if let Some(done) = log {
-        runs.push(done.finish(target, &survey)?);
+    for log in &logs {
+        put_dictionaries(target, &log.target)?;
     }
     let gaps = gaps(&survey);
     write_gaps(target, out, &gaps)?;
+    let runs = logs.into_iter().map(|log| log.finish(&survey)).collect::<Result<_>>()?;
     Ok(Salvage { runs, gaps })
 }
 
@@ -112,7 +115,9 @@ impl Log {
             dir = out.join(format!("run-{first}-{again}"));
         }
         empty_folder(target, &dir)?;
-        Ok(Self { target: target.at(&dir), segments: Vec::new(), first_seq: run.first_seq })
+        let target = target.at(&dir);
+        ManifestFile::begin_unfinished(&*target.storage, &target.names)?;
+        Ok(Self { target, segments: Vec::new(), first_seq: run.first_seq })
     }
 
     fn next_seq(&self) -> u64 {
@@ -130,8 +135,7 @@ impl Log {
         Ok(())
     }
 
-    fn finish(self, from: &Target, survey: &Survey) -> Result<SalvagedRun> {
-        put_dictionaries(from, &self.target)?;
+    fn finish(self, survey: &Survey) -> Result<SalvagedRun> {
         let next_seq = self.next_seq();
         // What was cut in front, in the middle of a segment, stays cut.
         let first_seq = self.first_seq.max(survey.first_seq).min(next_seq);

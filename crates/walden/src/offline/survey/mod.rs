@@ -38,7 +38,7 @@ pub(super) enum Known {
     Missing(Option<String>),
     /// No copy is sound, or it is older than the log.
     Unsound(Error),
-    /// It is another log's, or of a newer version: nothing can be said.
+    /// It is another log's, or of a newer version, or the log is unfinished: nothing can be said.
     Stranger(Error),
 }
 
@@ -281,7 +281,7 @@ pub(super) fn ask_opening(target: &Target, mut survey: Survey) -> Result<Survey>
 }
 
 impl Known {
-    /// Refuses a log of a newer version: what this one makes of it would be called damage, and is none.
+    /// Refuses a log of a newer version, and one that is unfinished: what is made of it would be called damage, and is none.
     ///
     /// # Errors
     /// `Unsupported`.
