@@ -33,6 +33,15 @@ impl Standing {
     }
 }
 
+impl Standing {
+    fn differs_from(&self, other: &Self) -> bool {
+        let paths = |standing: &Self| -> Vec<_> {
+            standing.segments.iter().map(|segment| segment.path.clone()).collect()
+        };
+        (self.first, self.next) != (other.first, other.next) || paths(self) != paths(other)
+    }
+}
+
 /// A segment that does not stay as it is.
 #[derive(Debug)]
 struct Touched {
@@ -126,8 +135,8 @@ impl Plan {
         })
     }
 
-    fn text(&self, context: &Context, changed: bool) -> String {
-        let tense = if changed { "went" } else { "would go" };
+    fn text(&self, context: &Context, done: bool) -> String {
+        let tense = if done { "went" } else { "would go" };
         let mut text = if self.next > self.first {
             let count = size::count(self.next - self.first);
             format!("{count} entries {tense}: {}..={}\n", self.first, self.next - 1)
@@ -143,21 +152,34 @@ impl Plan {
             }
             text.push_str(&format!("{} in whole segments\n", size::bytes(self.bytes())));
         }
-        let has = if changed { "has" } else { "would have" };
+        let has = if done { "has" } else { "would have" };
         text.push_str(&if self.log_next > self.log_first {
             format!("the log {has} {}..={}", self.log_first, self.log_next - 1)
         } else {
-            let goes = if changed { "is empty and goes" } else { "would be empty and go" };
+            let goes = if done { "is empty and goes" } else { "would be empty and go" };
             format!("the log {goes} on at {}", self.log_next)
         });
         text
     }
 
-    fn show(&self, context: &Context, changed: bool) -> Result<(), Failure> {
-        let text = self.text(context, changed);
+    /// What became of it: where the log stands otherwise than was planned, what went counts.
+    fn come_true(self, before: &Standing, after: &Standing) -> Self {
+        if (self.log_first, self.log_next) == (after.first, after.next) {
+            return self;
+        }
+        match (after.first == before.first, after.next == before.next) {
+            (_, true) => Self::front(before, after.first),
+            (true, false) => Self::back(before, after.next.saturating_sub(1)),
+            (false, false) => Self::reset(before, after.next),
+        }
+    }
+
+    /// `changed` is none where nothing was to be done yet.
+    fn show(&self, context: &Context, changed: Option<bool>) -> Result<(), Failure> {
+        let text = self.text(context, changed.is_some());
         let ask = context.out.on_stdout.strong("nothing was changed; add --yes");
-        let text = if changed { text } else { format!("{text}\n{ask}") };
-        context.out.result(&self.json(changed), text)
+        let text = if changed.is_some() { text } else { format!("{text}\n{ask}") };
+        context.out.result(&self.json(changed.unwrap_or(false)), text)
     }
 }
 
@@ -205,16 +227,19 @@ pub(super) fn carry_out(
     let prefix = context.prefix(dir)?;
     if !yes {
         let log = LogReader::open_prefix(dir, &prefix)?;
-        plan(&Standing::of_reader(&log)?)?.show(context, false)?;
+        plan(&Standing::of_reader(&log)?)?.show(context, None)?;
         return Ok(Code::Fine);
     }
     // Opening for writing makes a log where there is none; this must not.
     LogReader::open_prefix(dir, &prefix)?;
     let log = Wal::open(dir, Config::durable().segment_prefix(prefix))?;
-    let plan = plan(&Standing::of_writer(&log)?)?;
+    let before = Standing::of_writer(&log)?;
+    let plan = plan(&before)?;
     act(&log)?;
+    let after = Standing::of_writer(&log)?;
     log.close()?;
-    plan.show(context, true)?;
+    let done = plan.come_true(&before, &after);
+    done.show(context, Some(before.differs_from(&after)))?;
     Ok(Code::Fine)
 }
 
@@ -272,5 +297,21 @@ pub(super) mod tests {
         assert_eq!(plan.json(false)["entries"], 19);
         assert_eq!(plan.json(false)["next_seq"], 1000);
         assert_eq!(plan.touched.len(), standing.segments.len());
+    }
+
+    #[test]
+    fn what_is_told_is_what_happened() {
+        let (dir, before) = standing();
+        let wal = Wal::open(dir.path(), Config::durable().segment_size(300)).unwrap();
+        let same = Standing::of_writer(&wal).unwrap();
+        assert!(!before.differs_from(&same));
+        let nothing = Plan::front(&before, 15).come_true(&before, &same);
+        assert_eq!((nothing.next - nothing.first, nothing.touched.len()), (0, 0));
+        let last = before.segments[0].last_seq.unwrap();
+        wal.truncate_front(last + 1).unwrap();
+        let after = Standing::of_writer(&wal).unwrap();
+        assert!(before.differs_from(&after));
+        let done = Plan::front(&before, 15).come_true(&before, &after);
+        assert_eq!((done.log_first, wholes(&done)), (last + 1, vec![true]));
     }
 }

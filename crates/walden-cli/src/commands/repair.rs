@@ -2,13 +2,15 @@
 
 mod from;
 
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 use walden::offline::{
-    Choice, DamageReport, Plan, RepairOption, Repaired, repair_apply, repair_plan,
+    Choice, DamageReport, Plan, Progress, RepairOption, Repaired, Target, repair_apply,
+    repair_plan, repair_plan_of,
 };
 
 use super::offline::{follow, holds, target};
@@ -50,7 +52,7 @@ pub(crate) struct Repair {
 
     /// Put back what is lost from another log of the same history: a copy, a replica, an archive (a URL)
     #[arg(long, value_name = "LOG", conflicts_with_all = ["accept_loss", "cut_at", "first_seq"])]
-    from: Option<String>,
+    from: Option<OsString>,
 
     /// Do it
     #[arg(long)]
@@ -77,21 +79,34 @@ impl Repair {
             return from::run(context, &target, from, self.yes);
         }
         let bar = context.out.progress("reading", Some(0));
-        if !self.yes {
-            let plan = repair_plan(&target, &mut follow(&bar))?;
-            bar.finish_and_clear();
-            context.out.result(&plan_json(&plan), plan_text(context, &plan))?;
-            return Ok(if plan.is_damaged() { Code::Damage } else { Code::Fine });
-        }
         let choice = match (self.accept_loss, self.cut_at) {
             (Some(range), _) => Choice::AcceptLoss(range),
             (None, Some(seq)) => Choice::CutAt(seq),
             (None, None) => Choice::Safe { first_seq: self.first_seq },
         };
+        if !self.yes {
+            let plan = plan(&target, &choice, &mut follow(&bar))?;
+            bar.finish_and_clear();
+            context.out.result(&plan_json(&plan), plan_text(context, &plan))?;
+            return Ok(if plan.is_damaged() { Code::Damage } else { Code::Fine });
+        }
         let done = repair_apply(&target, choice, &mut follow(&bar))?;
         bar.finish_and_clear();
         context.out.result(&done_json(&done), done_text(context, &done))?;
         Ok(if done.still_damaged { Code::Damage } else { Code::Fine })
+    }
+}
+
+/// What is wrong and what can be done; of a choice, what it would do, or why not.
+fn plan(
+    target: &Target,
+    choice: &Choice,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Plan, Failure> {
+    match choice {
+        // That nothing is safe is for the plan to show.
+        Choice::Safe { first_seq: None } => Ok(repair_plan(target, progress)?),
+        choice => Ok(repair_plan_of(target, choice, progress)?),
     }
 }
 
@@ -124,6 +139,7 @@ fn plan_json(plan: &Plan) -> serde_json::Value {
         "damages": plan.damages.iter().map(damage_json).collect::<Vec<_>>(),
         "safe": plan.safe,
         "options": plan.options.iter().map(option_json).collect::<Vec<_>>(),
+        "chosen": plan.chosen,
     })
 }
 
@@ -146,6 +162,9 @@ fn plan_text(context: &Context, plan: &Plan) -> String {
     if !plan.options.is_empty() {
         lines.push(paint.strong("for the whole log"));
         lines.push(options_text(context, &plan.options));
+    }
+    if let Some(chosen) = &plan.chosen {
+        lines.push(format!("{}: {}", paint.strong("your choice"), escaped(chosen)));
     }
     lines.push(format!("the log: {}", holds(plan.first_seq, plan.next_seq)));
     if !plan.is_empty() {
@@ -184,7 +203,7 @@ fn options_text(context: &Context, options: &[RepairOption]) -> String {
 
 fn done_json(done: &Repaired) -> serde_json::Value {
     json!({
-        "changed": true,
+        "changed": !done.steps.is_empty(),
         "damaged": done.still_damaged,
         "steps": done.steps,
         "kept_in": done.kept_in.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
@@ -199,11 +218,13 @@ fn done_text(context: &Context, done: &Repaired) -> String {
         lines.push("there was nothing safe to do".to_owned());
     }
     let paint = context.out.on_stdout;
+    // It names a folder, which may be called anything.
+    let next = escaped(&done.next_command);
     lines.push(if done.still_damaged {
-        format!("{}; next: {}", paint.bad("still damaged"), done.next_command)
+        format!("{}; next: {next}", paint.bad("still damaged"))
     } else {
         let state = if nothing { "nothing to repair" } else { "repaired" };
-        format!("{}; next: {}", paint.good(state), done.next_command)
+        format!("{}; next: {next}", paint.good(state))
     });
     lines.join("\n")
 }

@@ -1,9 +1,13 @@
 //! What stands in the way: it is said at the right place, and nothing is left behind.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::support::{PROGRAM, Place, Ran, damage};
 
@@ -114,4 +118,64 @@ fn a_prefix_is_one_word_in_the_commands_that_are_shown() {
         assert!(ran.out.contains("nothing was changed"), "{ran:?}");
         assert!(!place.path().join("owned").exists());
     }
+}
+
+/// What `--yes` would do, or why not, is told without it.
+#[test]
+fn a_choice_is_shown_or_refused_before_it_is_made() {
+    let place = Place::with("a\nb\nc\n");
+    for more in [&["--json"][..], &["--json", "--yes"]] {
+        let repair = |choice: [&str; 2]| {
+            let args = ["repair", "log"].into_iter().chain(choice).chain(more.iter().copied());
+            place.run(args).ended(1).error()
+        };
+        let cut = repair(["--cut-at", "2"]);
+        assert_eq!(cut["kind"], "InvalidInput");
+        assert!(cut["advice"].as_str().unwrap().contains("walden truncate log --back 1"), "{cut}");
+        repair(["--accept-loss", "1..=2"]);
+        repair(["--first-seq", "2"]);
+    }
+    assert_eq!(place.run(["cat", "log"]).ended(0).out, "a\nb\nc\n");
+    let place = Place::with_segments();
+    damage(&place.path().join("log"), 25);
+    let plan = place.run(["repair", "log", "--cut-at", "40", "--json"]).ended(3).json();
+    assert!(plan["chosen"].as_str().unwrap().contains("before seq id 40: 61 sound"), "{plan}");
+    let plan = place.run(["repair", "log", "--cut-at", "40"]).ended(3);
+    assert!(plan.out.contains("your choice: cuts the log"), "{plan:?}");
+    assert_eq!(place.run(["repair", "log", "--json"]).ended(3).json()["chosen"], Value::Null);
+    place.run(["repair", "log", "--cut-at", "400"]).ended(1);
+}
+
+#[test]
+fn what_changed_nothing_says_so() {
+    let place = Place::with("a\nb\n");
+    for args in [
+        &["repair", "log", "--yes", "--json"][..],
+        &["truncate", "log", "--front", "1", "--yes", "--json"],
+        &["retain", "log", "--max-segments", "9", "--yes", "--json"],
+    ] {
+        assert_eq!(place.run(args).ended(0).json()["changed"], false, "{args:?}");
+    }
+    let done = place.run(["truncate", "log", "--front", "2", "--yes", "--json"]).ended(0).json();
+    assert_eq!(done["changed"], true);
+}
+
+#[test]
+fn a_folder_with_an_unusual_name_is_named_without_steering_the_terminal() {
+    let place = Place::new();
+    place.feed(["append", "l\u{1b}[2Jog"], "a\n").ended(0);
+    let ran = place.run(["repair", "l\u{1b}[2Jog", "--yes"]).ended(0);
+    assert!(ran.out.contains("next: ") && !ran.out.contains('\u{1b}'), "{ran:?}");
+}
+
+#[test]
+fn repair_takes_a_path_that_is_no_text() {
+    let place = Place::with_segments();
+    place.run(["copy", "log", "other"]).ended(0);
+    let odd = OsStr::from_bytes(b"oth\xffer");
+    fs::rename(place.path().join("other"), place.path().join(odd)).unwrap();
+    damage(&place.path().join("log"), 25);
+    let args = ["repair", "log", "--yes", "--from"].map(OsStr::new);
+    place.run(args.into_iter().chain([odd])).ended(0);
+    place.run(["verify", "log"]).ended(0);
 }

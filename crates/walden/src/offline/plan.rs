@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::doubled::{Doubled, doubled};
-use super::repair::find_cut;
+use super::rebuild::manifest_of;
+use super::repair::{Choice, check, find_cut};
 use super::survey::{IndexState, Kind, Known, Spot, Survey, survey};
 use super::verify::problem;
 use super::{Progress, Target};
@@ -59,6 +60,8 @@ pub struct Plan {
     pub safe: Vec<String>,
     /// Choices about the log as a whole.
     pub options: Vec<RepairOption>,
+    /// What the choice that was asked about does, in words.
+    pub chosen: Option<String>,
 }
 
 impl Plan {
@@ -83,6 +86,35 @@ pub fn repair_plan(target: &Target, progress: &mut dyn FnMut(Progress)) -> Resul
     let survey = survey(target, progress)?;
     survey.known.refuse_newer()?;
     Ok(plan_of(target, &survey))
+}
+
+/// As [`repair_plan`], and what [`repair_apply`](super::repair_apply) would do by this choice.
+///
+/// # Errors
+/// As [`repair_plan`]; where the choice would be refused, its refusal.
+pub fn repair_plan_of(
+    target: &Target,
+    choice: &Choice,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Plan> {
+    let survey = survey(target, progress)?;
+    if let Known::Stranger(error) = survey.known {
+        return Err(error);
+    }
+    check(target, &survey, choice)?;
+    let chosen = match choice {
+        Choice::Safe { first_seq: None } => None,
+        Choice::Safe { first_seq: Some(first) } => {
+            manifest_of(target, &survey, Some(*first))?;
+            Some(format!("makes the manifest anew, with {first} as the first seq id"))
+        }
+        Choice::AcceptLoss(range) => Some(loss_effect((*range.start(), *range.end()))),
+        Choice::CutAt(seq) => {
+            let found = doubled(&survey, find_cut(&survey, *seq)?, *seq)?;
+            Some(cut_effect(&survey, *seq, &found))
+        }
+    };
+    Ok(Plan { chosen, ..plan_of(target, &survey) })
 }
 
 pub(super) fn manifest_problem(survey: &Survey) -> Option<String> {
@@ -145,6 +177,7 @@ pub(super) fn plan_of(target: &Target, survey: &Survey) -> Plan {
         damages,
         safe,
         options,
+        chosen: None,
     }
 }
 
@@ -222,11 +255,7 @@ fn report(target: &Target, survey: &Survey, spot: &Spot, stranger: bool) -> Dama
             if let Some((first, last)) = spot.lost() {
                 options.push(RepairOption {
                     command: format!("{repair} --accept-loss {first}..={last} --yes"),
-                    effect: format!(
-                        "gives up seq ids {first}..={last}: readers get an error there, and go on \
-                         behind it when they seek to {}",
-                        last.saturating_add(1)
-                    ),
+                    effect: loss_effect((first, last)),
                 });
             }
             options.extend(cut_option(survey, spot.expected, &repair));
@@ -265,6 +294,14 @@ fn cut_option(survey: &Survey, seq: u64, repair: &str) -> Option<RepairOption> {
         command: format!("{repair} --cut-at {seq} --yes"),
         effect: cut_effect(survey, seq, &found),
     })
+}
+
+fn loss_effect((first, last): (u64, u64)) -> String {
+    format!(
+        "gives up seq ids {first}..={last}: readers get an error there, and go on behind it when they \
+         seek to {}",
+        last.saturating_add(1)
+    )
 }
 
 fn cut_effect(survey: &Survey, seq: u64, found: &Doubled<'_>) -> String {

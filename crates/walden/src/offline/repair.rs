@@ -57,7 +57,7 @@ pub enum Choice {
     },
     /// Gives up these seq ids, which must be a range that the plan names.
     AcceptLoss(RangeInclusive<u64>),
-    /// Cuts the log so that this is the next seq id.
+    /// Cuts the log so that this is the next seq id; a log that is not damaged is refused.
     CutAt(u64),
 }
 
@@ -108,10 +108,6 @@ pub fn repair_apply(
     if lost || needs_one {
         rebuild(target, &survey, first_seq, &mut lock, &mut done.steps)?;
         survey = locked_survey(target, progress)?;
-    } else if first_seq.is_some() {
-        return Err(Error::invalid(
-            "the manifest is sound and knows the first seq id (`truncate` raises it)",
-        ));
     }
     match choice {
         Choice::Safe { .. } => safe(target, &survey, lock, &mut done)?,
@@ -138,20 +134,28 @@ pub(super) fn locked_survey(target: &Target, progress: &mut dyn FnMut(Progress))
 }
 
 /// Refuses what is none of the plan's choices, before anything changes.
-fn check(target: &Target, survey: &Survey, choice: &Choice) -> Result<()> {
+pub(super) fn check(target: &Target, survey: &Survey, choice: &Choice) -> Result<()> {
+    let lost = manifest_problem(survey).is_some();
     match choice {
-        Choice::Safe { first_seq } => {
-            let lost = manifest_problem(survey).is_some();
-            if lost && !survey.is_mendable() && first_seq.is_none() {
-                return Err(Error::corrupt(
-                    "the manifest is missing, and the segments are damaged too: nothing is safe",
-                )
-                .path(target.dir())
-                .advice(format!("nothing was changed; see: {}", target.command("repair"))));
-            }
-            Ok(())
-        }
+        Choice::Safe { first_seq: None } if lost && !survey.is_mendable() => Err(Error::corrupt(
+            "the manifest is missing, and the segments are damaged too: nothing is safe",
+        )
+        .path(target.dir())
+        .advice(format!("nothing was changed; see: {}", target.command("repair")))),
+        Choice::Safe { first_seq: Some(_) } if !lost => Err(Error::invalid(
+            "the manifest is sound and knows the first seq id (`truncate` raises it)",
+        )),
+        Choice::Safe { .. } => Ok(()),
         Choice::AcceptLoss(range) => find_spot(target, survey, range).map(drop),
+        Choice::CutAt(seq) if !plan_of(target, survey).is_damaged() => {
+            let last = seq.saturating_sub(1);
+            Err(Error::invalid("the log is not damaged: a repair cuts no sound entries off")
+                .path(target.dir())
+                .advice(format!(
+                    "nothing was changed; to shorten a sound log: {} --back {last}",
+                    target.command("truncate")
+                )))
+        }
         Choice::CutAt(seq) => check_doubled(target, survey, *seq),
     }
 }

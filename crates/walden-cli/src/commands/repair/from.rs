@@ -1,5 +1,6 @@
 //! `walden repair --from`: puts back what another log still has.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::size;
 pub(super) fn run(
     context: &Context,
     target: &Target,
-    from: &str,
+    from: &OsStr,
     yes: bool,
 ) -> Result<Code, Failure> {
     let donor = donor(from)?;
@@ -44,12 +45,14 @@ pub(super) fn run(
 }
 
 /// A log of this machine, or an archive.
-fn donor(from: &str) -> Result<Box<dyn Donor>, Failure> {
-    let is_url = from.split_once("://").is_some_and(|(scheme, _)| !scheme.contains('/'));
-    if !is_url {
-        return Ok(Box::new(LogReader::open(Path::new(from))?));
+fn donor(from: &OsStr) -> Result<Box<dyn Donor>, Failure> {
+    // A path may be no text; a URL is.
+    let is_url =
+        |from: &&str| from.split_once("://").is_some_and(|(scheme, _)| !scheme.contains('/'));
+    match from.to_str().filter(is_url) {
+        Some(url) => archive(url),
+        None => Ok(Box::new(LogReader::open(Path::new(from))?)),
     }
-    archive(from)
 }
 
 #[cfg(feature = "archive")]
