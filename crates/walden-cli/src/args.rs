@@ -18,7 +18,7 @@ macro_rules! exit_codes {
          1    an error, named on stderr\n  \
          2    the arguments make no sense\n  \
          3    the log is damaged: bytes that were durable are not what was written\n  \
-         130  ended by Ctrl-C"
+         130  ended by Ctrl-C (143 by SIGTERM)"
     };
 }
 pub(crate) use exit_codes;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use walden::ErrorKind;
 
 use crate::output::{Output, escaped};
+use crate::signal;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,8 @@ impl Failure {
     }
 
     pub(crate) fn interrupted() -> Self {
-        Self::of(Code::Interrupted, "Interrupted", "ended by Ctrl-C")
+        let how = if signal::terminated() { "ended by SIGTERM" } else { "ended by Ctrl-C" };
+        Self::of(Code::Interrupted, "Interrupted", how)
     }
 
     pub(crate) fn io(doing: &str, error: &io::Error) -> Self {
@@ -124,6 +126,16 @@ impl Failure {
             facts.details.insert(name.to_owned(), value);
             facts.notes.push(note.into());
         })
+    }
+
+    /// Another failure that this one brings along.
+    pub(crate) fn beside(self, name: &str, other: &Self) -> Self {
+        self.detail(name, other.facts.json(), other.facts.text())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn to_json(&self) -> Value {
+        self.facts.json()
     }
 
     /// Says it on stderr. A reader that went away is nothing to speak of.

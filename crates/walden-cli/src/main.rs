@@ -19,6 +19,12 @@ use crate::exit::Code;
 
 fn main() -> ExitCode {
     signal::install();
+    let code = run();
+    signal::end_if_terminated();
+    code
+}
+
+fn run() -> ExitCode {
     let (global, command) = match args::parse() {
         Ok(parsed) => parsed,
         Err(code) => return code.into(),

@@ -146,6 +146,29 @@ fn ctrl_c_leaves_nothing_behind() {
     is_as_before(&dir);
 }
 
+/// The default action of the signal, but for the folder.
+#[test]
+fn sigterm_ends_it_and_leaves_nothing_behind() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::{Duration, Instant};
+
+    let dir = place();
+    let mut child = bench(dir.path(), &["--seconds", "600"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while fs::read_dir(dir.path()).unwrap().count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it did not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    is_as_before(&dir);
+}
+
 /// In a mount namespace of its own: too little memory, and enough.
 #[test]
 #[cfg(target_os = "linux")]

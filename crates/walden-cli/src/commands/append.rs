@@ -1,21 +1,21 @@
 //! `walden append`: stdin to log.
 
+mod input;
+
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread;
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::json;
 use walden::{BatchFormat, Config, ErrorKind, Ticket, Wal};
 
+use self::input::{CHUNK_BYTES, Chunk, Item, input};
 use crate::args::exit_codes;
 use crate::context::Context;
 use crate::exit::{Code, Failure};
-use crate::framing::{BadInput, Framing, MAX_RECORD, Records};
-use crate::signal;
+use crate::framing::{BadInput, Framing, MAX_RECORD};
 use crate::size;
 
 /// Append stdin to a log, which is made if there is none
@@ -96,7 +96,7 @@ impl Append {
             Err(_) => wal.durable_seq().saturating_add(1).max(first),
         };
         let done = Appended { first, next };
-        match outcome.and(closed.map_err(Failure::from)) {
+        match verdict(outcome, closed.map_err(Failure::from)) {
             Ok(()) => context.out.result(&done.json(), done.text()).map(|()| Code::Fine),
             Err(failure) => {
                 let note = format!("{} before that", done.text_for_people());
@@ -124,30 +124,32 @@ impl Append {
     }
 
     /// Appends what the input thread sends, until the input ends.
-    fn feed(&self, wal: &Wal, bar: &ProgressBar) -> Result<(), Failure> {
+    fn feed(&self, wal: &Wal, bar: &ProgressBar) -> Result<(), Ended> {
         let batch = self.batch.map_or(1, NonZeroUsize::get);
         let chunks = input(self.framing, batch);
         let mut bytes = 0;
-        let mut next = chunks.recv().ok();
-        while let Some(item) = next {
-            let chunk = match item {
+        let mut next = chunks.next();
+        loop {
+            let chunk = match next {
                 Item::Chunk(chunk) => chunk,
                 Item::End => return Ok(()),
-                Item::Bad(bad) => return Err(explain(bad)),
-                Item::Interrupted => return Err(Failure::interrupted()),
+                Item::Bad(bad) => return Err(Ended::Input(explain(bad))),
+                Item::Interrupted => return Err(Ended::Input(Failure::interrupted())),
             };
             let last = self.append(wal, &chunk)?;
             bytes += chunk.bytes.len();
             bar.inc(u64::try_from(chunk.bytes.len()).unwrap_or(u64::MAX));
             // What is there already shares a sync, up to a size.
-            next = if bytes < CHUNK_BYTES { chunks.try_recv().ok() } else { None };
-            if next.is_none() {
-                self.settle(wal, last)?;
-                bytes = 0;
-                next = chunks.recv().ok();
-            }
+            let more = if bytes < CHUNK_BYTES { chunks.next_if_there() } else { None };
+            next = match more {
+                Some(item) => item,
+                None => {
+                    self.settle(wal, last)?;
+                    bytes = 0;
+                    chunks.next()
+                }
+            };
         }
-        Err(Failure::new(ErrorKind::Io, "the thread that reads the input died"))
     }
 
     /// Appends a chunk; the ticket of its last record.
@@ -202,6 +204,31 @@ fn explain(bad: BadInput) -> Failure {
     }
 }
 
+/// What ended it before the input's end.
+enum Ended {
+    /// The log.
+    Log(Failure),
+    /// The input, or Ctrl-C.
+    Input(Failure),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Log(failure)
+    }
+}
+
+/// What is to be told first: that entries may not be durable counts more than what ended the input.
+fn verdict(outcome: Result<(), Ended>, closed: Result<(), Failure>) -> Result<(), Failure> {
+    match (outcome, closed) {
+        (Ok(()), closed) => closed,
+        (Err(Ended::Log(failure) | Ended::Input(failure)), Ok(())) => Err(failure),
+        // The first failure of a log is the cause of those after it.
+        (Err(Ended::Log(failure)), Err(close)) => Err(failure.beside("close", &close)),
+        (Err(Ended::Input(input)), Err(close)) => Err(close.beside("input", &input)),
+    }
+}
+
 /// The seq ids that were given.
 struct Appended {
     first: u64,
@@ -230,120 +257,25 @@ impl Appended {
     }
 }
 
-/// Records that are appended together.
-#[derive(Debug, Default)]
-struct Chunk {
-    bytes: Vec<u8>,
-    /// Where each record ends in `bytes`.
-    ends: Vec<usize>,
-}
-
-impl Chunk {
-    /// However small its records are: memory must not grow with the input.
-    fn is_full(&self) -> bool {
-        self.bytes.len() + self.ends.len() * RECORD_COST >= CHUNK_MOST
-    }
-
-    fn records(&self) -> Vec<&[u8]> {
-        let mut begin = 0;
-        let mut records = Vec::with_capacity(self.ends.len());
-        for end in &self.ends {
-            records.push(self.bytes.get(begin..*end).unwrap_or_default());
-            begin = *end;
-        }
-        records
-    }
-}
-
-/// What the input thread tells.
-#[derive(Debug)]
-enum Item {
-    Chunk(Chunk),
-    End,
-    Bad(BadInput),
-    Interrupted,
-}
-
-/// Enough for a sync to be worth its time.
-const CHUNK_BYTES: usize = 1 << 20;
-const CHUNK_RECORDS: usize = 4096;
-/// A chunk ends here even if its last batch is not full.
-const CHUNK_MOST: usize = 256 << 20;
-/// What a record takes besides its bytes: where it ends, and a slice of it.
-const RECORD_COST: usize = 24;
-
-/// Chunks that wait while others are synced. One of a pipe is small: the pipe holds no more.
-const CHUNKS_WAITING: usize = 4;
-
-/// Reads the input on a thread of its own, so that a sync and the reading of what comes next overlap, and
-/// Ctrl-C is noticed while the input is silent.
-fn input(framing: Framing, batch: usize) -> Receiver<Item> {
-    let (sender, receiver) = mpsc::sync_channel(CHUNKS_WAITING);
-    let interrupt = sender.clone();
-    signal::on_interrupt(move || {
-        // Nobody listens any more: then it is over already.
-        drop(interrupt.send(Item::Interrupted));
-    });
-    thread::spawn(move || {
-        let mut records = Records::new(io::stdin(), framing);
-        let last = match read(&mut records, batch, &sender) {
-            Ok(()) => Item::End,
-            Err(bad) => Item::Bad(bad),
-        };
-        drop(sender.send(last));
-    });
-    receiver
-}
-
-fn read(
-    records: &mut Records<io::Stdin>,
-    batch: usize,
-    sender: &SyncSender<Item>,
-) -> Result<(), BadInput> {
-    loop {
-        let mut chunk = Chunk::default();
-        let outcome = gather(records, batch, &mut chunk);
-        // What came before a bad record is appended all the same.
-        if !chunk.ends.is_empty() && sender.send(Item::Chunk(chunk)).is_err() {
-            return Ok(());
-        }
-        if !outcome? {
-            return Ok(());
-        }
-    }
-}
-
-/// Fills a chunk with whole batches: until it is worth a sync or more would have to be waited for. False
-/// at the input's end.
-fn gather(
-    records: &mut Records<io::Stdin>,
-    batch: usize,
-    chunk: &mut Chunk,
-) -> Result<bool, BadInput> {
-    loop {
-        if !records.next_into(&mut chunk.bytes)? {
-            return Ok(false);
-        }
-        chunk.ends.push(chunk.bytes.len());
-        let worth = chunk.ends.len() >= CHUNK_RECORDS || chunk.bytes.len() >= CHUNK_BYTES;
-        let whole = chunk.ends.len().is_multiple_of(batch);
-        if (whole && (worth || records.is_dry())) || chunk.is_full() {
-            return Ok(true);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Code;
 
     #[test]
-    fn a_chunk_is_full_of_bytes_or_of_records() {
-        let records = |count| Chunk { bytes: Vec::new(), ends: vec![0; count] };
-        assert!(!records(CHUNK_MOST / RECORD_COST - 1).is_full());
-        assert!(records(CHUNK_MOST / RECORD_COST + 1).is_full());
-        let bytes = |count| Chunk { bytes: vec![0; count], ends: vec![count] };
-        assert!(!bytes(CHUNK_MOST - 2 * RECORD_COST).is_full());
-        assert!(bytes(CHUNK_MOST).is_full());
+    fn a_failed_close_is_told_before_what_ended_the_input() {
+        let disk = || Failure::new(ErrorKind::Io, "cannot sync");
+        let told = |outcome, closed| verdict(outcome, closed).unwrap_err();
+        let stopped = told(Err(Ended::Input(Failure::interrupted())), Ok(()));
+        assert_eq!(stopped.code, Code::Interrupted);
+        let failed = told(Err(Ended::Input(Failure::interrupted())), Err(disk()));
+        assert_eq!(failed.code, Code::Error);
+        assert!(format!("{failed:?}").contains("ended by Ctrl-C"), "{failed:?}");
+        let full = Failure::new(ErrorKind::OutOfSpace, "full");
+        let first = told(Err(Ended::Log(full)), Err(disk()));
+        assert!(
+            first.to_json()["kind"] == "OutOfSpace" && first.to_json()["close"]["kind"] == "Io"
+        );
+        assert!(verdict(Ok(()), Ok(())).is_ok());
     }
 }

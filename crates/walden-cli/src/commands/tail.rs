@@ -1,12 +1,13 @@
 //! `walden tail`: the last entries, and those to come.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use walden::{Event, Follower, LogReader};
 
@@ -85,6 +86,7 @@ fn follow(context: &Context, mut follower: Follower, format: Format) -> Result<C
             None => {
                 // Nothing more at once: what was printed is to be seen now.
                 context.out.finish()?;
+                reader_is_there()?;
                 follower.next_timeout(LOOK)?
             }
         };
@@ -98,6 +100,19 @@ fn follow(context: &Context, mut follower: Follower, format: Format) -> Result<C
     }
     context.out.finish()?;
     Ok(Code::Interrupted)
+}
+
+/// On a silent log nothing is written that would tell that nobody reads it any more.
+fn reader_is_there() -> Result<(), Failure> {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    // What cannot be polled is told by the next write.
+    let told = poll(&mut polled, Some(&Timespec::default())).is_ok();
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    if told && polled.iter().any(|fd| fd.revents().intersects(gone)) {
+        return Err(Failure::stdout(&io::ErrorKind::BrokenPipe.into()));
+    }
+    Ok(())
 }
 
 /// Tells of a cut, after what was printed before it.

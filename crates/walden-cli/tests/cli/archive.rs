@@ -81,6 +81,19 @@ mod with_it {
     }
 
     #[test]
+    fn holding_a_log_that_is_not_there_makes_none() {
+        let place = Place::with("a\n");
+        fs::create_dir(place.path().join("empty")).unwrap();
+        for log in ["log", "empty", "nowhere"] {
+            let args = ["archive", log, "bucket", "--hold", "archive", "--prefix", "other"];
+            place.run(args).ended(1);
+        }
+        assert!(!place.path().join("log/other.manifest").exists());
+        assert_eq!(fs::read_dir(place.path().join("empty")).unwrap().count(), 0);
+        assert!(!place.path().join("nowhere").exists());
+    }
+
+    #[test]
     fn damage_is_3_and_named() {
         let place = Place::with_segments();
         place.run(["archive", "log", "bucket", "--tail", "--object-size", "1KiB"]).ended(0);

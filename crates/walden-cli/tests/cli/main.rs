@@ -156,6 +156,27 @@ fn tail_follows_a_writer_and_a_cut_until_ctrl_c() {
 }
 
 #[test]
+fn tail_follows_a_silent_log_no_longer_than_its_reader() {
+    let place = Place::with("a\n");
+    let mut child = place.piped(["tail", "log", "--follow"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "a");
+    drop(lines);
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            panic!("it goes on");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn ctrl_c_ends_an_append_that_waits_and_what_came_before_is_durable() {
     let place = Place::new();
     let mut child = place.piped(["append", "log"]);

@@ -87,7 +87,7 @@ mod work {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use serde_json::json;
-    use walden::{Config, Wal};
+    use walden::{Config, LogReader, Wal};
     use walden_archive::{Archiver, ArchiverOptions, Keep, Shipped, Shipping, Source};
 
     use super::{Archive, Code, Context, Duration, Failure, size};
@@ -142,6 +142,8 @@ mod work {
                 return Ok(context.reader(&self.dir)?.into());
             }
             let prefix = context.prefix(&self.dir)?;
+            // Opening for writing makes a log where there is none; this must not.
+            LogReader::open_prefix(&self.dir, &prefix)?;
             Ok(Wal::open(&self.dir, Config::durable().segment_prefix(prefix))?.into())
         }
 

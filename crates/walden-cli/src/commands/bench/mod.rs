@@ -131,8 +131,7 @@ struct Run {
 impl Run {
     fn begin(context: &Context, args: &Bench, most_bytes: u64) -> Result<Self, Failure> {
         let ended = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&ended);
-        signal::on_interrupt(move || flag.store(true, Ordering::Release));
+        signal::on_end(&ended);
         let place = tempfile::Builder::new().prefix("walden-bench-").tempdir_in(&args.dir);
         let place = place.map_err(|error| Failure::io("make a folder", &error).path(&args.dir))?;
         let whole = Duration::from_secs(if args.quick { 5 } else { args.seconds });

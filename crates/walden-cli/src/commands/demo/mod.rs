@@ -113,8 +113,7 @@ impl Demo {
             .save(&scratch.path().join("lines"))
             .map_err(|error| Failure::io("keep the lines", &error).path(scratch.path()))?;
         let ended = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&ended);
-        signal::on_interrupt(move || flag.store(true, Ordering::Release));
+        signal::on_end(&ended);
         Ok(Run {
             context,
             scratch,
