@@ -54,7 +54,7 @@ async fn run(
     sender: Sender<Bytes>,
 ) {
     let mut told = Instant::now();
-    let mut text = "retry: 2000\n\n".to_owned();
+    let mut text = greeting(&follow.follower);
     loop {
         if !text.is_empty() {
             match timeout(limits::PATIENCE, sender.send(text.into())).await {
@@ -83,6 +83,12 @@ async fn run(
         }
     }
     drop(permit);
+}
+
+/// A client that loses the connection before the first entry goes on where it began, by this id, and not at the end.
+fn greeting(follower: &Follower) -> String {
+    let before = follower.position().saturating_sub(1);
+    format!("retry: 2000\nid: {before}\n\n")
 }
 
 impl Follow {

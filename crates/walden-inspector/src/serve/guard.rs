@@ -1,24 +1,40 @@
 //! Who may ask: by the name that the server was called by, by the site that asks, by a token.
 
+use std::io;
 use std::net::IpAddr;
 
 use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, ORIGIN};
 use hyper::{Method, StatusCode};
+use walden::storage::{Clock as _, SystemClock};
 
 use super::query::quoted;
 use super::reply::{Reply, refusal};
-
-/// The cookie that holds the token for a browser.
-pub(super) const COOKIE_NAME: &str = "walden_token";
 
 /// What a request must show.
 #[derive(Debug)]
 pub(super) struct Guard {
     pub(super) token: Option<String>,
-    pub(super) hosts: Vec<String>,
+    hosts: Vec<String>,
+    /// The cookie of a browser that has shown the token. Browsers share cookies between all ports of a host, so it is
+    /// named after ours, and what another server there may read opens nothing but this one, until it ends.
+    cookie: String,
+    session: String,
 }
 
 impl Guard {
+    /// # Errors
+    /// There is no chance to be had.
+    pub(super) fn new(token: Option<String>, hosts: Vec<String>, port: u16) -> io::Result<Self> {
+        let session = SystemClock::default().random_id()?;
+        let (cookie, session) = (format!("walden_session_{port}"), format!("{session:032x}"));
+        Ok(Self { token, hosts, cookie, session })
+    }
+
+    /// What makes a browser one that has shown the token, for as long as this server lives.
+    pub(super) fn set_cookie(&self) -> String {
+        format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie, self.session)
+    }
+
     /// Whether a request may be answered at all, whoever sends it.
     ///
     /// A page elsewhere whose name is made to point at this machine (DNS rebinding) would call it by that name;
@@ -73,11 +89,11 @@ impl Guard {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let cookie = cookies
+        let mut pairs = cookies
             .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(name, _)| *name == COOKIE_NAME);
-        bearer.or(cookie.map(|(_, value)| value)).is_some_and(|given| same(given, token))
+            .filter_map(|pair| pair.trim().split_once('='));
+        bearer.is_some_and(|given| same(given, token))
+            || pairs.any(|(name, value)| name == self.cookie && same(value, &self.session))
     }
 
     /// Whether this is the token.
@@ -115,7 +131,7 @@ mod tests {
     }
 
     fn admits(pairs: &[(&'static str, &'static str)]) -> bool {
-        let guard = Guard { token: None, hosts: vec!["logs.example".to_owned()] };
+        let guard = Guard::new(None, vec!["logs.example".to_owned()], 7400).unwrap();
         guard.admit(&Method::GET, &headers(pairs)).is_ok()
     }
 
@@ -168,24 +184,32 @@ mod tests {
 
     #[test]
     fn tokens() {
-        let guard = Guard { token: Some("secret".to_owned()), hosts: Vec::new() };
-        for good in [
-            &[("authorization", "Bearer secret")][..],
-            &[("cookie", "a=b; walden_token=secret; c=d")],
-            &[("cookie", "a=b"), ("cookie", "walden_token=secret")],
-        ] {
-            assert!(guard.knows(&headers(good)), "{good:?}");
+        let guard = Guard::new(Some("secret".to_owned()), Vec::new(), 7400).unwrap();
+        let known = |name: HeaderName, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+            guard.knows(&headers)
+        };
+        let session = guard.set_cookie().split(';').next().unwrap().to_owned();
+        assert!(session.starts_with("walden_session_7400=") && !session.contains("secret"));
+        assert!(known(AUTHORIZATION, "Bearer secret"));
+        assert!(known(COOKIE, &format!("a=b; {session}; c=d")));
+        assert!(!guard.knows(&headers(&[])));
+        for bad in ["Bearer secre", "Bearer secrets", "secret"] {
+            assert!(!known(AUTHORIZATION, bad), "{bad}");
         }
+        // What another server on this machine was given opens nothing here.
+        let other = Guard::new(Some("secret".to_owned()), Vec::new(), 7401).unwrap();
+        let again = Guard::new(Some("secret".to_owned()), Vec::new(), 7400).unwrap();
         for bad in [
-            &[][..],
-            &[("authorization", "Bearer secre")],
-            &[("authorization", "Bearer secrets")],
-            &[("authorization", "secret")],
-            &[("cookie", "walden_token=")],
-            &[("cookie", "token=secret")],
+            "walden_session_7400=",
+            "walden_session_7400=secret",
+            "walden_token=secret",
+            &other.set_cookie(),
+            &again.set_cookie(),
         ] {
-            assert!(!guard.knows(&headers(bad)), "{bad:?}");
+            assert!(!known(COOKIE, bad), "{bad}");
         }
-        assert!(Guard { token: None, hosts: Vec::new() }.knows(&headers(&[])));
+        assert!(Guard::new(None, Vec::new(), 1).unwrap().knows(&headers(&[])));
     }
 }

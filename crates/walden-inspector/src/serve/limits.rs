@@ -8,6 +8,13 @@ use super::browse::Bounds;
 pub(super) const CONNECTIONS: usize = 64;
 /// Of them, those that follow the log.
 pub(super) const FOLLOWERS: usize = 16;
+/// Where fewer places are left, a connection is closed behind its answer.
+pub(super) const SPARE: usize = 16;
+/// Requests on one connection, and for how many times the patience it takes new ones.
+pub(super) const KEPT_REQUESTS: u32 = 1000;
+pub(super) const KEPT_PATIENCES: u32 = 30;
+/// For how many times the patience a client may be behind with what it is sent, be it that it takes a bit now and then.
+pub(super) const BEHIND_PATIENCES: u32 = 6;
 /// Requests that read records at a time.
 pub(super) const READS: usize = 4;
 /// How long a request waits for its turn to read.

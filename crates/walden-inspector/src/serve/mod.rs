@@ -19,9 +19,12 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hyper::StatusCode;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,6 +33,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use self::guard::Guard;
+use self::reply::{Reply, with};
 use self::routes::Shared;
 use self::timed::Timed;
 use crate::watch::Watch;
@@ -131,7 +135,7 @@ impl Server {
         let Options { listen, token, hosts, patience } = options.checked()?;
         let listener = std::net::TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
-        let guard = Guard { token, hosts };
+        let guard = Guard::new(token, hosts, listener.local_addr()?.port())?;
         Ok(Self { listener, shared: Arc::new(Shared::new(watch, guard)), patience })
     }
 
@@ -143,14 +147,17 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Answers until `stop`. A log of up to 1 GiB is checked as a whole at the beginning, on a thread of its own.
+    /// Answers until `stop`. A log that is known to have up to 1 GiB is checked as a whole at the beginning, on a thread of
+    /// its own.
     ///
     /// # Errors
     /// It cannot begin.
     pub fn run(self, stop: &Stop) -> io::Result<()> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        if self.shared.watch.seen().bytes() <= limits::CHECKED_AT_ONCE {
+        // Of a log that cannot be listed nobody knows how long it would take.
+        let bytes = self.shared.watch.seen().known_bytes();
+        if bytes.is_some_and(|bytes| bytes <= limits::CHECKED_AT_ONCE) {
             self.shared.watch.start_check();
         }
         let served = runtime.block_on(async {
@@ -177,7 +184,8 @@ async fn serve(listener: &TcpListener, shared: &Arc<Shared>, patience: Duration,
         match next.await {
             None => return,
             Some(Some((stream, place))) => {
-                let served = connection(Arc::clone(shared), stream, patience);
+                let kept = Kept::new(Arc::clone(&places), patience);
+                let served = connection(Arc::clone(shared), stream, kept);
                 tokio::spawn(async move {
                     served.await;
                     drop(place);
@@ -203,12 +211,45 @@ async fn take(
     }
 }
 
-async fn connection(shared: Arc<Shared>, stream: TcpStream, patience: Duration) {
+/// How long a connection is kept for one request after another.
+#[derive(Debug)]
+struct Kept {
+    places: Arc<Semaphore>,
+    patience: Duration,
+    begun: Instant,
+    answered: AtomicU32,
+}
+
+impl Kept {
+    fn new(places: Arc<Semaphore>, patience: Duration) -> Self {
+        Self { places, patience, begun: Instant::now(), answered: AtomicU32::new(0) }
+    }
+
+    /// Whether it is closed behind an answer: after some time, for a stranger, and where others may have to wait.
+    fn ends(&self, reply: &Reply) -> bool {
+        let answered = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
+        let stranger = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&reply.status());
+        stranger
+            || answered >= limits::KEPT_REQUESTS
+            || self.begun.elapsed() >= self.patience * limits::KEPT_PATIENCES
+            || self.places.available_permits() < limits::SPARE
+    }
+}
+
+async fn connection(shared: Arc<Shared>, stream: TcpStream, kept: Kept) {
     // What is sent is small and waited for. A connection that takes no such wish serves as well.
     drop(stream.set_nodelay(true));
+    let patience = kept.patience;
+    let kept = &kept;
     let answer = service_fn(|request| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(routes::answer(shared, request).await) }
+        async move {
+            let reply = routes::answer(shared, request).await;
+            Ok::<_, Infallible>(match kept.ends(&reply) {
+                true => with(reply, CONNECTION, HeaderValue::from_static("close")),
+                false => reply,
+            })
+        }
     });
     let io = TokioIo::new(Timed::new(stream, patience));
     let served = http1::Builder::new()

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use walden::{LogReader, Result as WalResult};
 
 use super::browse::{Bounds, Needle, Page, Way, browse};
-use super::guard::{COOKIE_NAME, Guard};
+use super::guard::Guard;
 use super::query::{Nonsense, Query, hex, number, quoted};
 use super::reply::{Reply, failed, ok, refusal, reply, with};
 use super::{facts, follow, limits, metrics, page as files, resume};
@@ -108,8 +108,7 @@ async fn login(shared: &Shared, method: &Method, body: Incoming) -> Answer {
     if shared.guard.token.is_none() {
         return Ok(back);
     }
-    let cookie = format!("{COOKIE_NAME}={token}; HttpOnly; SameSite=Strict; Path=/");
-    match HeaderValue::from_str(&cookie) {
+    match HeaderValue::from_str(&shared.guard.set_cookie()) {
         Ok(cookie) if shared.guard.opens(&token) => Ok(with(back, SET_COOKIE, cookie)),
         _ => {
             // Whoever guesses is not to be quick about it.

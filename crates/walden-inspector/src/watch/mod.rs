@@ -47,6 +47,12 @@ impl Seen {
         self.segments.as_ref().map_or(0, |all| all.iter().map(|segment| segment.bytes).sum())
     }
 
+    /// As [`bytes`](Self::bytes), where that is known: the log could be read, and its segments listed.
+    #[must_use]
+    pub fn known_bytes(&self) -> Option<u64> {
+        (self.problem.is_none() && self.segments.is_ok()).then(|| self.bytes())
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn entries(&self) -> u64 {
@@ -213,9 +219,21 @@ impl Watch {
         seen: &mut Seen,
         list: bool,
     ) -> Result<()> {
-        let log = self.log();
         let begun = Instant::now();
         let due = slow.is_none_or(|(last, took)| last.elapsed() >= took * REST);
+        if !due && let Some(problem) = &self.seen().problem {
+            // Opening it anew may take as long as listing it.
+            return Err(problem.clone());
+        }
+        let looked = self.look_inside(seen, due, list);
+        if due && (list || looked.is_err()) {
+            *slow = Some((begun, begun.elapsed()));
+        }
+        looked
+    }
+
+    fn look_inside(&self, seen: &mut Seen, due: bool, list: bool) -> Result<()> {
+        let log = self.log();
         if due {
             // Of a damaged log, too.
             seen.outline = Some(Arc::new(outline(&self.0.target)?));
@@ -226,7 +244,6 @@ impl Watch {
         seen.durable_seq = log.durable_seq();
         if due && list {
             seen.segments = log.segments().map(Arc::from);
-            *slow = Some((begun, begun.elapsed()));
         }
         Ok(())
     }

@@ -88,3 +88,21 @@ fn how_long_entries_wait_to_be_durable() {
     assert_eq!(look(9, 35, 30), 0);
     assert_eq!(look(10, 35, 30), 1);
 }
+
+#[test]
+fn a_log_that_cannot_be_read_is_not_looked_at_all_the_time() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path()).close().unwrap();
+    std::fs::write(dir.path().join("segment.manifest"), "nothing").unwrap();
+    let watch = Watch::open(dir.path(), "segment").unwrap();
+    assert!(watch.seen().problem.is_some() && watch.seen().outline.is_some());
+    assert_eq!(watch.seen().known_bytes(), None);
+    let slow = *super::lock(&watch.0.slow);
+    let (last, _) = slow.expect("that it was looked at, and for how long");
+    // As if that had taken long: it is told again, and not looked for again.
+    *super::lock(&watch.0.slow) = Some((last, Duration::from_secs(9)));
+    std::fs::remove_file(dir.path().join("segment.manifest")).unwrap();
+    let kind = watch.look().problem.as_ref().map(walden::Error::kind);
+    assert_eq!(kind, Some(walden::ErrorKind::Corrupt));
+    assert_eq!(super::lock(&watch.0.slow).map(|(at, _)| at), Some(last));
+}

@@ -73,6 +73,36 @@ fn following_a_writer() {
     assert_eq!(events.entries(1), [6]);
 }
 
+/// Nothing was told yet: what came while the connection was lost is not left out all the same.
+#[test]
+fn who_is_cut_off_before_the_first_entry_goes_on_where_it_began() {
+    let served = Served::of(10);
+    let wal = Wal::open(served.log(), small_segments()).unwrap();
+    for (query, before) in [("?from=9", "8"), ("", "10"), ("?from=1", "0")] {
+        let events = Events::of(&served, query, "");
+        let mut lines = events.0.lines().map(Result::unwrap);
+        assert_eq!(
+            lines.find_map(|line| Some(line.strip_prefix("id: ")?.to_owned())).unwrap(),
+            before
+        );
+    }
+    wal.append("meanwhile").unwrap();
+    let mut again = Events::of(&served, "", "Last-Event-ID: 10\r\n");
+    assert_eq!(again.entries(1), [11]);
+}
+
+#[test]
+fn a_log_of_unknown_size_is_not_checked_unasked() {
+    let served = Served::with(Options::default(), |dir| {
+        make_log(dir, 10);
+        fs::write(dir.join("segment.manifest"), "nothing").unwrap();
+    });
+    let check = served.api("check");
+    assert!(check["running"].is_null() && check["last"].is_null(), "{check}");
+    let small = Served::of(10);
+    wait_for("a check", || !small.api("check")["last"].is_null());
+}
+
 #[test]
 fn a_line_break_in_an_entry_ends_no_event() {
     let served = Served::of(1);

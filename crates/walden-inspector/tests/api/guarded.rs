@@ -91,6 +91,9 @@ fn a_browser_takes_the_token_by_a_form() {
     let cookie = answer.header("set-cookie").unwrap().to_owned();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let pair = cookie.split(';').next().unwrap();
+    // Another server on another port of this machine sees it, and must not clash with it.
+    assert!(pair.starts_with(&format!("walden_session_{}=", served.address.port())), "{pair}");
+    assert!(!cookie.contains(TOKEN), "{cookie}");
     assert_eq!(served.ask("GET", "/", &format!("Cookie: {pair}\r\n")).status, 200);
     assert_eq!(served.ask("GET", "/api/v1/status", &format!("Cookie: {pair}\r\n")).status, 200);
     assert_eq!(post(&"x".repeat(2000)).status, 413);

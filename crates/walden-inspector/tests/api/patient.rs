@@ -137,3 +137,46 @@ fn clients_that_go_in_the_middle() {
     }
     assert_eq!(served.get("/api/v1/status").status, 200);
 }
+
+/// Asks, and keeps the connection, which the server may not do.
+fn kept(served: &Served) -> (TcpStream, String) {
+    let mut stream = served.connect();
+    let request = format!("GET /api/v1/check HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    (stream, String::from_utf8_lossy(&head).to_lowercase())
+}
+
+#[test]
+fn kept_connections_leave_room_for_others() {
+    let served = Served::of(3);
+    let all: Vec<(TcpStream, String)> = (0..64).map(|_| kept(&served)).collect();
+    let begun = Instant::now();
+    assert_eq!(served.get("/api/v1/status").status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(5), "it waited: {:?}", begun.elapsed());
+    let closed = all.iter().filter(|(_, head)| head.contains("connection: close")).count();
+    assert!((10..=20).contains(&closed), "{closed}");
+}
+
+#[test]
+fn a_connection_is_not_kept_for_ever_nor_for_a_stranger() {
+    let served = impatient();
+    let mut stream = served.connect();
+    let request = format!("GET /api/v1/check HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+    let begun = Instant::now();
+    let mut sink = stream.try_clone().unwrap();
+    let reads = std::thread::spawn(move || std::io::copy(&mut sink, &mut std::io::sink()));
+    while stream.write_all(request.as_bytes()).is_ok() {
+        assert!(begun.elapsed() < LONG, "it is kept for ever");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(reads.join().unwrap());
+    let options = Options::default().token("0123456789abcdef-secret");
+    let guarded = Served::with(options, |dir| make_log(dir, 3));
+    assert!(kept(&guarded).1.contains("connection: close"));
+}
