@@ -215,6 +215,8 @@ impl Restore<'_> {
             .starting_at_with(next, MOST_CONTENT, |id| dictionaries.get(id).map(Some))?;
         let missing = missing.and_then(|frames| frames.within(frames.seqs().start..end));
         let Some(frames) = missing else { return Ok(()) };
+        // The log that was archived may have known nothing any more of what came before.
+        let frames = frames.with_older_epochs(&self.contents.manifest().stretches());
         dictionaries.put_beside(self.wal, frames.dictionaries(), &mut self.given)?;
         let over = frames.seqs().end;
         if over <= end {

@@ -50,6 +50,32 @@ fn a_log_that_went_its_own_way_is_refused() {
     same(&wal, &place.restored(Until::End).1);
 }
 
+/// A log that was opened anew and let go of all that is archived knows nothing any more of the history before: the archive
+/// does, and can be restored.
+#[test]
+fn what_the_log_forgot_the_archive_knows() {
+    let (place, wal) = Place::with_entries(100);
+    place.ship(&wal);
+    wal.close().unwrap();
+    let wal = place.open();
+    wal.truncate_front(100).unwrap();
+    fill(&wal, 130);
+    place.ship(&wal);
+    wal.close().unwrap();
+    let wal = place.open();
+    wal.truncate_front(130).unwrap();
+    fill(&wal, 150);
+    place.ship(&wal);
+    place.sound();
+    let (_dir, restored) = place.restored(Until::End);
+    assert_eq!((restored.first_seq(), restored.next_seq()), (1, 150));
+    assert!(restored.range(..).unwrap().all(|entry| entry.is_ok()));
+    // To within it, and from there to the end.
+    let (dir, part) = place.restored(Until::Seq(115));
+    assert_eq!(part.next_seq(), 116);
+    drop((dir, part));
+}
+
 #[test]
 fn a_cut_is_followed_where_that_is_wanted() {
     for last in [99, 77, 61, 34, 12] {

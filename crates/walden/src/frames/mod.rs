@@ -35,7 +35,8 @@ const EPOCH_LEN: usize = 24;
 
 /// A run of records as one log stores them, for another to append.
 ///
-/// Nothing is decoded, compressed or encoded again on the way. Each record carries its checksum; the history
+/// Nothing is compressed or encoded again on the way; who takes them proves what is compressed. Each record carries its
+/// checksum; the history
 /// (the epochs of the log it comes from) tells the receiver whether it is a continuation of what it
 /// has. Batches are whole. Cloning is cheap.
 ///
@@ -70,6 +71,28 @@ impl Frames {
     #[must_use]
     pub fn epochs(&self) -> Vec<(u64, u128)> {
         self.epochs.iter().map(|epoch| (epoch.first_seq, epoch.id)).collect()
+    }
+
+    /// The same, with what is known elsewhere of the history before the first epoch here: a log whose front was cut
+    /// forgets it, and a copy that has what comes before these frames then cannot tell whether they continue it.
+    /// Each epoch by its first seq id and its id, in order, as [`epochs`](Self::epochs) gives them. Those that do not
+    /// lie before the first one here are left out, and the oldest where there are more than a log keeps.
+    ///
+    /// It is for the caller to know that it is this log's history: nothing here can prove it.
+    #[must_use]
+    pub fn with_older_epochs(mut self, older: &[(u64, u128)]) -> Self {
+        let known = self.epochs.first().copied();
+        let before = |epoch: &Epoch| known.is_some_and(|known| epoch.first_seq < known.first_seq);
+        let older = older.iter().map(|(first_seq, id)| Epoch { first_seq: *first_seq, id: *id });
+        let mut epochs: Vec<Epoch> = older.take_while(before).collect();
+        // Where the two meet within one epoch, it begins where it began first.
+        let known =
+            self.epochs.iter().filter(|epoch| epochs.last().is_none_or(|last| last.id != epoch.id));
+        let known: Vec<Epoch> = known.copied().collect();
+        epochs.extend(known);
+        epochs.drain(..epochs.len().saturating_sub(MAX_EPOCHS));
+        self.epochs = epochs;
+        self
     }
 
     /// The ids of the dictionaries that records are compressed with.
