@@ -36,9 +36,8 @@ const EPOCH_LEN: usize = 24;
 /// A run of records as one log stores them, for another to append.
 ///
 /// Nothing is compressed or encoded again on the way; who takes them proves what is compressed. Each record carries its
-/// checksum; the history
-/// (the epochs of the log it comes from) tells the receiver whether it is a continuation of what it
-/// has. Batches are whole. Cloning is cheap.
+/// checksum; the history (the epochs of the log it comes from) tells the receiver whether it is a continuation of what
+/// it has. Batches are whole. Cloning is cheap.
 ///
 /// [`Wal::frames`](crate::Wal::frames) and [`LogReader::frames`](crate::LogReader::frames) make them,
 /// [`Wal::append_frames`](crate::Wal::append_frames) takes them, [`to_bytes`](Self::to_bytes) and
