@@ -17,6 +17,8 @@ pub use self::history::Sample;
 
 /// Listing the segments of a long log opens many files: it is done for a twentieth of the time at most.
 const REST: u32 = 20;
+/// A failed look that took less is done again at the next one, which is a second later as a rule.
+const QUICK: Duration = Duration::from_millis(50);
 
 /// What was seen of a log.
 #[derive(Debug, Clone)]
@@ -221,7 +223,11 @@ impl Watch {
     ) -> Result<()> {
         let begun = Instant::now();
         let due = slow.is_none_or(|(last, took)| last.elapsed() >= took * REST);
-        if !due && let Some(problem) = &self.seen().problem {
+        let slowly = slow.is_some_and(|(_, took)| took >= QUICK);
+        if !due
+            && slowly
+            && let Some(problem) = &self.seen().problem
+        {
             // Opening it anew may take as long as listing it.
             return Err(problem.clone());
         }
