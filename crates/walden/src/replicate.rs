@@ -70,8 +70,7 @@ impl Log {
     }
 
     /// Refuses new records of which a checksum is sound, and what they hold is not: nobody could read them here, and
-    /// `count` alone would take seq ids. Where their codec is not there, their `count` is in proportion to what they
-    /// hold at most ([`record::decode`]).
+    /// `count` alone would take seq ids. Where their codec is not there, their `count` must at least be possible.
     ///
     /// Proved one after another: what takes memory is one record's content, of `max_record_size` at most.
     fn holds_what_it_says(&self, frames: &Frames, next: u64) -> Result<()> {
@@ -81,15 +80,21 @@ impl Log {
         for (record, _) in new.filter(|(record, _)| record.header.codec() != 0) {
             let Record { header, stored, .. } = record;
             let dictionary = self.files.dictionaries.of(&header, stored)?;
-            match decoder.content(&header, stored, dictionary.as_deref(), most, &mut content) {
-                Ok(()) | Err(Unreadable::Missing(_)) => {}
-                Err(why) => {
-                    return Err(why
-                        .error()
-                        .seqs(record.seq(), record.next_seq().saturating_sub(1))
-                        .advice("nothing was appended; look at the log that they come from"));
+            let held = decoder.content(&header, stored, dictionary.as_deref(), most, &mut content);
+            let held = held.or_else(|why| match why {
+                Unreadable::Missing(_)
+                    if !header.is_packed() || record::can_hold(&header, stored) =>
+                {
+                    Ok(())
                 }
-            }
+                Unreadable::Missing(_) => Err(Unreadable::Malformed),
+                why => Err(why),
+            });
+            held.map_err(|why| {
+                why.error()
+                    .seqs(record.seq(), record.next_seq().saturating_sub(1))
+                    .advice("nothing was appended; look at the log that they come from")
+            })?;
         }
         Ok(())
     }

@@ -180,10 +180,38 @@ fn a_compressed_batch_that_lies_is_not_taken() {
             assert_eq!(refused.seq(), Some(1), "{codec:?}: {refused}");
             assert!(copy.is_empty() && copy.next_seq() == 1);
         }
-        let refused = Frames::from_bytes(recounted(&frames, |_| u32::MAX)).unwrap_err();
+        let forged = Frames::from_bytes(recounted(&frames, |_| u32::MAX)).unwrap();
+        let refused = copy.append_frames(&forged).unwrap_err();
         assert!(refused.is_corruption(), "{codec:?}: {refused}");
         copy.append_frames(&Frames::from_bytes(recounted(&frames, |count| count)).unwrap())
             .unwrap();
         assert_eq!(entries(&copy), entries(&source));
+    }
+}
+
+/// The same where the codec need not even be there: four billion entries are more than so few bytes can stand for.
+#[test]
+fn a_compressed_batch_of_impossible_many_entries_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = open(&dir.path().join("a"));
+    source.append_batch((1..21).map(line)).unwrap();
+    let frames = source.frames(1, 1 << 20).unwrap().unwrap();
+    let copy = open(&dir.path().join("b"));
+    for codec in 1..=3_u8 {
+        let mut bytes = recounted(&frames, |_| u32::MAX);
+        let at = 64 + 24 * u32::from_le_bytes(bytes[48..52].try_into().unwrap()) as usize;
+        let end = bytes.len();
+        for size in [at + 4, end - 8] {
+            bytes[size] |= codec;
+        }
+        let crc = crc32c::crc32c(&bytes[at + 4..end - 8]);
+        bytes[at..at + 4].copy_from_slice(&crc.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[16..]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        let forged = Frames::from_bytes(bytes).unwrap();
+        assert_eq!(forged.seqs().end, 1 + u64::from(u32::MAX));
+        let refused = copy.append_frames(&forged).unwrap_err();
+        assert!(refused.is_corruption(), "codec {codec}: {refused}");
+        assert!(copy.is_empty() && copy.next_seq() == 1);
     }
 }

@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use super::compression::{MOST_CONTENT, most_per_byte};
 use super::layout::{FOOTER_LEN, HEADER_LEN, Header, LEN_MASK, OVERHEAD, read_u64};
 use super::packed::Packed;
 use crate::checksum::crc32c;
@@ -132,12 +131,7 @@ fn prove(header: Header, stored: &[u8], footer_ok: bool) -> Decoded<'_> {
     let count = match (header.is_packed(), header.codec()) {
         (false, _) => Ok(1),
         (true, 0) => Packed::parse(stored).map(|batch| batch.len()),
-        (true, codec) => Packed::count(stored).and_then(|count| {
-            // What it holds cannot be told from here; that it has an end for each entry, of four bytes, can be.
-            let possible = num::size(stored.len()).saturating_mul(most_per_byte(codec));
-            let table = count.saturating_mul(4);
-            if table <= possible.min(MOST_CONTENT) { Ok(count) } else { Err(Fault::Batch) }
-        }),
+        (true, _) => Packed::count(stored),
     };
     match count {
         // No seq id comes behind it: nothing of ours, and an end that could not be told.
@@ -161,7 +155,7 @@ fn split<'a>(bytes: &'a [u8], header: &Header) -> Option<(&'a [u8], u64)> {
 #[cfg(test)]
 #[expect(clippy::big_endian_bytes, reason = "the format is the Go library's")]
 mod tests {
-    use super::super::layout::{CODEC_SHIFT, PACKED};
+    use super::super::layout::PACKED;
     use super::super::{encode, encode_packed};
     use super::*;
 
@@ -232,25 +226,6 @@ mod tests {
             bytes[..4].copy_from_slice(&crc.to_be_bytes());
             bytes.extend_from_slice(&size.to_be_bytes());
             assert!(matches!(decode(&bytes), Decoded::Bad(Fault::Batch)), "{body:?}");
-        }
-    }
-
-    /// Whatever its codec holds, and whether or not it is compiled in.
-    #[test]
-    fn a_compressed_batch_of_more_entries_than_it_can_hold_is_damage() {
-        let decoded = |codec: u64, count: u32| {
-            let body = [&count.to_be_bytes()[..], &[7; 100]].concat();
-            let size = u64::try_from(body.len()).unwrap() | PACKED | codec << CODEC_SHIFT;
-            let covered = [&size.to_be_bytes()[..], &5_u64.to_be_bytes(), &body].concat();
-            let crc = crc32c::crc32c(&covered).to_be_bytes();
-            let bytes = [&crc[..], &covered, &size.to_be_bytes()].concat();
-            matches!(decode(&bytes), Decoded::Record(record) if record.count == u64::from(count))
-        };
-        for (codec, possible) in [(1, 104 * 22 / 4), (2, 104 * (32 << 10) / 4), (3, 104 * 255 / 4)]
-        {
-            assert!(decoded(codec, 1) && decoded(codec, possible), "codec {codec}");
-            assert!(!decoded(codec, possible + 1), "codec {codec}");
-            assert!(!decoded(codec, u32::MAX), "codec {codec}");
         }
     }
 

@@ -26,8 +26,8 @@ mod packed;
 pub(crate) use compression::probe;
 pub(crate) use compression::{
     Codec, Compressed, DICTIONARY_HEAD, DICTIONARY_MAGIC, DICTIONARY_VERSION, Decoder, Dictionary,
-    Encoder, ForWriting, How, MOST_CONTENT, MOST_DICTIONARY, NoDictionary, Unreadable, content,
-    content_len, dictionary_of, train,
+    Encoder, ForWriting, How, MOST_CONTENT, MOST_DICTIONARY, NoDictionary, Unreadable, can_hold,
+    content, content_len, dictionary_of, train,
 };
 pub(crate) use decode::{Decoded, Fault, Record, decode, decode_plain};
 pub(crate) use encode::{encode, encode_packed, encode_stored, frame, packed_body_len};

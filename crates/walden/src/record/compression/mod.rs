@@ -107,9 +107,12 @@ impl Codec {
     }
 }
 
-/// The same of the codec with this number.
-pub(super) fn most_per_byte(codec: u64) -> u64 {
-    Codec::of(codec).map_or(1, Codec::most_per_byte)
+/// Whether a compressed batch can have as many entries as it says: one has an end for each, of four bytes, and so many
+/// stored bytes can stand for no more. That needs no codec, and decodes nothing.
+pub(crate) fn can_hold(header: &Header, stored: &[u8]) -> bool {
+    let most = Codec::of(header.codec()).map_or(1, Codec::most_per_byte);
+    let possible = num::size(stored.len()).saturating_mul(most).min(MOST_CONTENT);
+    Packed::count(stored).is_ok_and(|count| count.saturating_mul(4) <= possible)
 }
 
 /// Why it cannot be told what a sound record holds.

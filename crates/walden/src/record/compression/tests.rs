@@ -229,3 +229,17 @@ fn the_formats_own_examples() {
         }
     }
 }
+
+/// Whatever its codec holds, and whether or not it is compiled in.
+#[test]
+fn a_batch_holds_no_more_entries_than_its_bytes_can_stand_for() {
+    let possible = |codec: u64, count: u32| {
+        let stored = [&be32(count)[..], &[7; 100]].concat();
+        can_hold(&header(PACKED | codec << CODEC_SHIFT, &stored), &stored)
+    };
+    for (codec, most) in [(1, 104 * 22 / 4), (2, 104 * (32 << 10) / 4), (3, 104 * 255 / 4)] {
+        assert!(possible(codec, 1) && possible(codec, most), "codec {codec}");
+        assert!(!possible(codec, most + 1) && !possible(codec, u32::MAX), "codec {codec}");
+        assert!(!possible(codec, 0), "codec {codec}");
+    }
+}
