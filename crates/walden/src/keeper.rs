@@ -3,8 +3,6 @@
 //! There is one, behind the maintenance lock: sealing, cuts, retention, metadata and closing each hold it
 //! from first step to last, and each generation is derived from the last synced one.
 
-use std::collections::VecDeque;
-
 use crate::cursors::Cursors;
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, ManifestFile};
@@ -23,8 +21,8 @@ pub(crate) struct Keeper {
     pub(crate) manifest: Manifest,
     /// They stand in the manifest's epochs, and follow them.
     pub(crate) cursors: Arc<Cursors>,
-    /// Segments that are no more in the log, oldest first, whose files could not be removed yet.
-    pub(crate) unremoved: VecDeque<Arc<Segment>>,
+    /// Segments that are no more in the log, and whose files could not be removed yet.
+    pub(crate) unremoved: Vec<Arc<Segment>>,
 }
 
 /// A segment that is to be sealed, or kept by a cut.

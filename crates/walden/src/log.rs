@@ -82,6 +82,9 @@ pub(crate) struct Log {
     /// Bytes that could not be written for want of room wait in the write stage. Under shuttle:
     /// `failures::a_full_disk`.
     pub(crate) stuck: AtomicBool,
+    /// Whether files of removed segments could not be removed yet. Changed with the maintenance lock held:
+    /// `rules::retention::what_could_not_be_removed_goes_with_the_next_call`.
+    pub(crate) left_over: AtomicBool,
     /// How many of the bytes appended since opening (`counters.bytes_appended`) are durable. Under shuttle:
     /// `tickets::ready_to_submit`.
     pub(crate) bytes_durable: AtomicU64,
@@ -143,6 +146,7 @@ impl Log {
             named: AtomicU64::new(keeper.manifest.active),
             epoch: Mutex::new(keeper.manifest.epoch()),
             stuck: AtomicBool::new(false),
+            left_over: AtomicBool::new(false),
             bytes_durable: AtomicU64::new(0),
             report: Mutex::new(report),
             lock: Mutex::new(Some(lock)),

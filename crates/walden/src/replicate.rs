@@ -148,15 +148,17 @@ impl Log {
             return Ok(());
         }
         let oldest = frames.epochs.first().map_or(0, |epoch| epoch.first_seq);
-        if last < oldest {
+        let shared = |epoch: &Epoch| frames.epochs.iter().any(|theirs| theirs.id == epoch.id);
+        let at = mine.parts_from(&theirs).max(first).min(last);
+        if last >= oldest && snapshot.epochs.iter().any(shared) {
+            return Err(diverged(at, "the entries from here on belong to another history"));
+        }
+        // What began here before that may be what was removed or merged there: no cut here could make it fit.
+        let at = at.max(oldest);
+        if last < oldest || mine.begin_of(at).is_none_or(|begin| begin < oldest) {
             return Err(forgotten(last, frames));
         }
-        let at = mine.parts_from(&theirs).max(first).min(last);
-        let shared = |epoch: &Epoch| frames.epochs.iter().any(|theirs| theirs.id == epoch.id);
-        if !snapshot.epochs.iter().any(shared) {
-            return Err(unrelated(at.max(oldest), first, frames));
-        }
-        Err(diverged(at, "the entries from here on belong to another history"))
+        Err(unrelated(at, first, frames))
     }
 
     /// Refuses entries that are here under the same seq ids with other bytes.

@@ -241,7 +241,13 @@ pub(crate) fn newest(
 /// `Io`.
 pub(crate) fn settle(storage: &dyn Storage, names: &Names, id: u32) -> Result<()> {
     let path = names.dictionary(id);
-    let file = storage.open(&path, Access::Read);
+    // For writing, so that a failure is as final as that of any other sync; but one may be there for reading only.
+    let file = storage.open(&path, Access::ReadWrite).or_else(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            storage.open(&path, Access::Read)
+        }
+        _ => Err(error),
+    });
     file.and_then(|file| file.sync_all())
         .map_err(|error| Error::io("sync the dictionary", &path, error))?;
     sync_dir(storage, names)

@@ -16,6 +16,12 @@ impl History<'_> {
         before.filter(|_| seq < self.end).map(|epoch| epoch.id)
     }
 
+    /// Where the epoch of an entry began.
+    pub(crate) fn begin_of(&self, seq: u64) -> Option<u64> {
+        let before = self.epochs.iter().rev().find(|epoch| epoch.first_seq <= seq);
+        before.map(|epoch| epoch.first_seq)
+    }
+
     /// Each epoch with the first seq id behind it.
     fn stretches(&self) -> impl DoubleEndedIterator<Item = (Epoch, u64)> {
         self.epochs.iter().enumerate().map(|(at, epoch)| {

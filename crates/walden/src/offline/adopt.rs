@@ -1,6 +1,5 @@
 //! Takes a log as it is: one of the Go library, or one whose first segments are missing.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use super::survey::{Kind, Known, expect_log, read_known, survey_known};
@@ -79,7 +78,7 @@ pub fn adopt(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Adop
             found.manifest.log_id,
         )?),
         manifest: found.manifest,
-        unremoved: VecDeque::new(),
+        unremoved: Vec::new(),
     };
     let mut next = keeper.manifest.clone();
     let sealed: Vec<u64> =

@@ -59,8 +59,8 @@ pub fn copy(
     let made = target.at(out.as_ref());
     expect_log(target)?;
     empty_folder(target, out.as_ref())?;
-    ManifestFile::begin_unfinished(&*target.storage, &made.names)?;
-    let copied = attempts(target, &made, progress);
+    let begun = ManifestFile::begin_unfinished(&*target.storage, &made.names);
+    let copied = begun.and_then(|()| attempts(target, &made, progress));
     if copied.is_err() {
         // What stays for want of a sound disk is still marked as unfinished. The first error is what is to be told.
         drop(clear(&made).and_then(|()| forget(&made)));
@@ -162,16 +162,14 @@ fn clear(made: &Target) -> Result<()> {
 
 /// Removes the rest, the note last, once nothing is there any more that it is needed for.
 fn forget(made: &Target) -> Result<()> {
-    for path in [made.names.cursors(), made.names.manifest_new()] {
-        match remove(made, &path) {
-            Err(error) if error.io_kind() != Some(std::io::ErrorKind::NotFound) => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
+    let if_there = |path: std::path::PathBuf| match remove(made, &path) {
+        Err(error) if error.io_kind() != Some(std::io::ErrorKind::NotFound) => Err(error),
+        _ => Ok(()),
+    };
+    if_there(made.names.cursors())?;
+    if_there(made.names.manifest_new())?;
     sync_dir(made)?;
-    remove(made, &made.names.manifest())
+    if_there(made.names.manifest())
 }
 
 fn remove(made: &Target, path: &Path) -> Result<()> {

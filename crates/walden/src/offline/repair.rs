@@ -20,7 +20,6 @@
 //! removes is copied to quarantine before, whole. A segment behind it that begins before it goes only if one
 //! that stays has all its bytes ([`doubled`](super::doubled)).
 
-use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -191,7 +190,7 @@ pub(super) fn keeper(target: &Target) -> Result<Keeper> {
             found.manifest.log_id,
         )?),
         manifest: found.manifest,
-        unremoved: VecDeque::new(),
+        unremoved: Vec::new(),
     })
 }
 

@@ -88,12 +88,12 @@ pub fn salvage(
             }
         }
     }
-    for log in &logs {
-        put_dictionaries(target, &log.target)?;
-    }
+    // One that cannot be read must not keep what was saved from being opened: it is told behind all else.
+    let dictionaries = logs.iter().try_for_each(|log| put_dictionaries(target, &log.target));
     let gaps = gaps(&survey);
     write_gaps(target, out, &gaps)?;
     let runs = logs.into_iter().map(|log| log.finish(&survey)).collect::<Result<_>>()?;
+    dictionaries?;
     Ok(Salvage { runs, gaps })
 }
 

@@ -51,7 +51,10 @@ impl Walk {
         }
         let behind = last.map_or(0, |last| last + 1);
         for segment in snapshot.segments.get(behind..next).unwrap_or_default().iter().rev() {
-            if self.enter_by_index(segment, target) || self.enter_behind_loss(segment, target)? {
+            if self.enter_by_index(segment, target)
+                || self.enter_behind_loss(segment, target)?
+                || (self.begins_removed(segment) && self.enter_behind(segment, target)?)
+            {
                 return self.walk_to(target);
             }
         }
@@ -88,6 +91,12 @@ impl Walk {
         self.walk_to(target)
     }
 
+    /// Whether a segment whose first record is unsound begins before the log's first entry, by what that record says. It
+    /// need not be believed: what is found behind is proved.
+    fn begins_removed(&self, segment: &Segment) -> bool {
+        segment.claimed_first_seq().is_some_and(|seq| (1..self.snapshot.first_seq).contains(&seq))
+    }
+
     /// What is unsound before the log's first entry, in the segment that has it, was removed, and is nobody's damage:
     /// an entry behind is found from the next border back.
     fn walk_behind_removed(
@@ -100,7 +109,7 @@ impl Walk {
         if error.is_corruption() && removed && self.enter_behind(segment, target)? {
             return self.walk_to(target);
         }
-        Err(error)
+        Err(if removed { error.seq_at(target) } else { error })
     }
 
     /// Holds the record that the index gives for `target`, if it is sound and not behind it.

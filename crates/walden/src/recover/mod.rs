@@ -15,7 +15,6 @@ pub(crate) mod scan;
 mod tail;
 mod verdict;
 
-use std::collections::VecDeque;
 use std::path::Path;
 
 pub(crate) use self::adopt::chain;
@@ -108,7 +107,7 @@ fn try_open(
         file: Arc::new(file),
         manifest: found.manifest.clone(),
         cursors: Arc::new(cursors),
-        unremoved: VecDeque::new(),
+        unremoved: Vec::new(),
     };
     let mut opening = Opening {
         keeper,

@@ -154,9 +154,12 @@ pub(crate) fn find_behind_loss(
             {
                 return Ok(Some(entry.offset));
             }
-            if let Some(found) = back_to(&mut source, entry.offset, target)? {
-                return Ok(Some(found));
+            let reached = back_from(&mut source, entry.offset, 0, target)?;
+            if let Some(found) = reached.filter(|reached| reached.seq <= target) {
+                return Ok(Some(found.offset));
             }
+            // Of a border that leads nowhere, all before it was looked through for what is around.
+            budget = budget.saturating_sub(entry.offset);
         }
     }
     back_to(&mut source, end, target)

@@ -172,8 +172,8 @@ impl LatchedStorage {
 
 impl Storage for LatchedStorage {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
-        // Of those opened for reading, too: a dictionary that somebody put there is synced so.
-        Ok(self.wrap(path, self.inner.open(path, access)?))
+        let file = self.inner.open(path, access)?;
+        Ok(if access == Access::Read { file } else { self.wrap(path, file) })
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {

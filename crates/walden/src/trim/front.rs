@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::keeper::Keeper;
+use crate::log::Log;
 use crate::segment::Segment;
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering};
 
 impl Keeper {
     /// Makes `first_seq` the first seq id. `sealed` are the sealed segments, oldest first, with the seq id
@@ -35,19 +36,46 @@ impl Keeper {
     }
 
     /// Removes the files of segments that are no more in the manifest, nor in what readers see: first those that
-    /// could not be removed before, so that the files of a log have no gap whatever fails.
+    /// could not be removed before. One that still cannot be does not keep the space of the others.
     ///
     /// # Errors
-    /// `Io`: what is left is removed by the next call, or when the log is opened.
+    /// `Io`, the first: what is left is tried again by the next call, and removed when the log is opened.
     pub(crate) fn remove_front(&mut self, dead: Vec<Arc<Segment>>) -> Result<()> {
-        self.unremoved.extend(dead);
-        while let Some(segment) = self.unremoved.front() {
-            self.remove_if_there(&segment.path)?;
-            self.remove_if_there(segment.index_path())?;
+        let mut result = Ok(());
+        for segment in std::mem::take(&mut self.unremoved).into_iter().chain(dead) {
+            let removed = self
+                .remove_if_there(&segment.path)
+                .and_then(|_| self.remove_if_there(segment.index_path()));
             // Behind that: a reader of an older snapshot may have opened it meanwhile, and its space would stay taken.
             segment.forget_file();
-            self.unremoved.pop_front();
+            if let Err(error) = removed {
+                self.unremoved.push(segment);
+                result = result.and(Err(error));
+            }
         }
-        Ok(())
+        result
+    }
+}
+
+impl Log {
+    /// Removes the files of segments that are gone, the maintenance lock held.
+    ///
+    /// # Errors
+    /// `Io`: what is left is tried again.
+    pub(super) fn remove_front(&self, keeper: &mut Keeper, dead: Vec<Arc<Segment>>) -> Result<()> {
+        let result = keeper.remove_front(dead);
+        self.left_over.store(!keeper.unremoved.is_empty(), Ordering::Release);
+        result
+    }
+
+    /// Tries again what could not be removed. Without it nobody waits for the lock.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn remove_left_over(&self) -> Result<()> {
+        if !self.left_over.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.remove_front(&mut self.keeper(), Vec::new())
     }
 }

@@ -70,7 +70,7 @@ impl Log {
             return Err(self.out_of_range("cannot truncate the front", first));
         }
         if first <= self.first_seq() {
-            return self.keeper().remove_front(Vec::new());
+            return self.remove_left_over();
         }
         // What waits for room on a full disk lies behind what is to go, and must not keep it.
         self.sync_before(first).or_else(|error| self.unless_durable(first, error))?;
@@ -98,7 +98,7 @@ impl Log {
         });
         Counters::add(&self.counters.front_cuts, 1);
         // Only now: who reads in a file that is gone must find that it was removed.
-        keeper.remove_front(dead)
+        self.remove_front(&mut keeper, dead)
     }
 
     /// Only where that is not so already: a sync of all that was appended since would keep sealing, and with it
@@ -457,7 +457,7 @@ impl Log {
         let snapshot = View::snapshot(self);
         let holds = self.cursors.holds(&snapshot.epochs);
         let Some(first) = self.retained_from(&snapshot, limits, &holds)? else {
-            return self.keeper().remove_front(Vec::new()).map(|()| 0);
+            return self.remove_left_over().map(|()| 0);
         };
         let _span = trace::retaining(self.names.dir());
         if let Some(error) = self.cursors.unreadable() {
@@ -536,12 +536,15 @@ fn last_times(snapshot: &Snapshot, now: u64) -> Vec<u64> {
 fn ends(snapshot: &Snapshot, open_seq: u64) -> Result<Vec<(Arc<Segment>, u64)>> {
     let mut next = open_seq;
     let mut out = Vec::with_capacity(snapshot.segments.len());
-    for segment in snapshot.segments.iter().rev() {
+    for (at, segment) in snapshot.segments.iter().enumerate().rev() {
         if segment.is_sealed() {
             out.push((Arc::clone(segment), next));
         }
-        // Of one that is not sealed here, too: the manifest may have it sealed, where a tail waits to be cut.
-        next = segment.first_seq()?.unwrap_or(next);
+        // Of one that is not sealed here, too: the manifest may have it sealed, where a tail waits to be cut. Not of the
+        // oldest: nothing ends there, and its beginning may be unsound that was removed.
+        if at > 0 {
+            next = segment.first_seq()?.unwrap_or(next);
+        }
     }
     out.reverse();
     Ok(out)

@@ -355,12 +355,12 @@ fn a_front_cut_can_end_at_every_call() {
 /// whether or not the loss was accepted before.
 #[test]
 fn damage_that_was_cut_off_in_front_is_nobodys() {
-    for accepted in [false, true] {
+    for (accepted, damaged) in [(false, 6), (true, 6), (false, 1)] {
         let lab = Lab::new(SyncStrategy::Always, 2000);
         let wal = lab.open();
         Lab::append(&wal, 1..=60);
         wal.close().unwrap();
-        let record = record(6, &payload(6));
+        let record = record(damaged, &payload(damaged));
         let mut first = lab.read("segment-0000.wal");
         let at = first.windows(record.len()).position(|bytes| bytes == record).unwrap();
         first[at + 25] ^= 1;
@@ -368,12 +368,15 @@ fn damage_that_was_cut_off_in_front_is_nobodys() {
         // Not found by the index: so that there is a walk from the beginning.
         lab.names(".idx").iter().for_each(|name| lab.remove(name));
         if accepted {
-            let choice = Choice::AcceptLoss(6..=6);
+            let choice = Choice::AcceptLoss(damaged..=damaged);
             offline::repair_apply(&lab.target(), choice, &mut |_| {}).unwrap();
         }
         let wal = lab.open();
         assert!(wal.range(..=6).unwrap().any(|entry| entry.is_err()), "{accepted}");
         wal.truncate_front(8).unwrap();
+        drop(wal);
+        // Nothing is known any more of what the segment began with.
+        let wal = lab.open();
         let all = |wal: &Wal| {
             assert_eq!(wal.first_seq(), 8);
             assert_eq!(wal.get(8).unwrap().unwrap().payload, payload(8)[..]);
@@ -386,6 +389,12 @@ fn damage_that_was_cut_off_in_front_is_nobodys() {
         assert_eq!(read_only(&lab.reader()), (8, payloads(8..=60)));
         wal.close().unwrap();
         all(&lab.open());
-        assert!(!offline::verify(&lab.target(), &mut |_| {}).unwrap().is_damaged());
+        let verified = offline::verify(&lab.target(), &mut |_| {}).unwrap();
+        assert!(!verified.is_damaged(), "{damaged}: {verified:?}");
+        // It goes with the first segment, as any other.
+        let wal = lab.open();
+        wal.truncate_front(40).unwrap();
+        assert!(!lab.has("segment-0000.wal"));
+        assert_eq!(entries(&wal), (40, payloads(40..=60)));
     }
 }

@@ -116,7 +116,18 @@ impl Walk<'_> {
     fn accept_losses(&mut self) {
         let Some(manifest) = self.out.known.manifest() else { return };
         let losses = manifest.losses.clone();
+        // Where the log's first entry is proved, in its oldest segment: nothing in front of that is lost.
+        let begin = self.out.pieces.first().and_then(|piece| {
+            let run = piece.runs.iter().find(|run| run.proved)?;
+            (run.first_seq <= manifest.first_seq).then_some((piece.from.ordinal, run.from))
+        });
         for spot in &mut self.out.spots {
+            if spot.kind == Kind::Damage
+                && begin.is_some_and(|(oldest, from)| spot.ordinal == oldest && spot.offset < from)
+            {
+                spot.kind = Kind::Note;
+                spot.what = format!("before the first entry: {}", spot.what);
+            }
             let Some((first, last)) = spot.lost() else { continue };
             if last < manifest.first_seq {
                 spot.kind = Kind::Note;
