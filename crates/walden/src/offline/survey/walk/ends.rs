@@ -127,22 +127,24 @@ impl Walk<'_> {
     /// repair keeps a copy and cuts them off. A cut in progress comes first.
     pub(super) fn find_surplus(&mut self) {
         let foreign = matches!(self.out.known, Known::Missing(None));
-        if self.out.known.manifest().is_some_and(|manifest| manifest.cut.is_some()) {
+        let manifest = self.out.known.manifest();
+        if manifest.is_some_and(|manifest| manifest.cut.is_some()) {
             return;
         }
+        // With which seq id the segments go on that are not complete.
+        let open_seq = manifest.map(|manifest| manifest.open_seq);
         for spot in &mut self.out.spots {
             let own = |piece: &&Piece| piece.sealed && piece.from.path == spot.path;
             let Some(piece) = self.out.pieces.iter().find(own) else { continue };
             let behind = piece.runs.last().map_or(0, |run| run.to) <= spot.offset;
             let at_end = behind && spot.offset.saturating_add(spot.len) == piece.from.len;
-            // Zeros are in nobody's way but of one who opens it without a manifest.
-            let zeros = spot.kind == Kind::Note && piece.free > 0 && foreign;
+            let zeros = spot.kind == Kind::Note && piece.free > 0;
             if !at_end || spot.newer || !(zeros || spot.kind == Kind::Damage) {
                 continue;
             }
-            if spot.followed {
+            if spot.followed || (zeros && open_seq == Some(piece.next_seq)) {
                 spot.kind = Kind::Surplus;
-            } else if zeros {
+            } else if zeros && foreign {
                 spot.kind = Kind::Damage;
                 spot.what = "zeros at the end of a complete segment: nothing tells whether entries were there".into();
             }
