@@ -365,8 +365,12 @@ impl Walk {
                 }
                 return self.locate(expected);
             }
-            let next = own + usize::from(again.is_some());
-            let Some(segment) = segments.get(next).map(Arc::clone) else {
+            if again.is_none() {
+                // It is gone, with its entries. What comes first now need not follow it: in another process's log a cut may
+                // have come before.
+                return self.locate(expected);
+            }
+            let Some(segment) = segments.get(own + 1).map(Arc::clone) else {
                 let what = "the log ends before an entry that it has";
                 return Err(fault::damage(&cursor.segment, limit, expected, what));
             };

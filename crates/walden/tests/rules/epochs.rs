@@ -325,3 +325,35 @@ fn positions_outside_the_log_are_errors() {
         assert_eq!(error.kind(), walden::ErrorKind::BeyondEnd, "{error}");
     }
 }
+
+/// A reader of another process that has not looked since: the log was cut behind it, as much was appended again, and then all
+/// of that was cut off in front, with the history that would tell. Where it stands is the log's first entry now. Nothing that
+/// it had is there under another's seq id, and it reads on.
+#[test]
+fn a_read_only_position_at_the_first_entry_that_is_left() {
+    for front in [7, 8] {
+        let lab = Lab::new(SyncStrategy::OsCache, 4096);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=6);
+        let log = lab.reader();
+        let mut reader = log.reader_at(1).unwrap();
+        for seq in 1..=6 {
+            assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(seq));
+        }
+        wal.truncate_back(1).unwrap();
+        for seq in 2..=6 {
+            wal.append(other(seq)).unwrap();
+        }
+        wal.close().unwrap();
+        let wal = lab.open();
+        for seq in 7..=10 {
+            wal.append(other(seq)).unwrap();
+        }
+        wal.truncate_front(front).unwrap();
+        let read = reader.read_next().map(|entry| entry.unwrap().payload.to_vec());
+        match front {
+            7 => assert_eq!(read.unwrap(), other(7)),
+            _ => assert!(read.unwrap_err().is_removed()),
+        }
+    }
+}
