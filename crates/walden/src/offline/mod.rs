@@ -5,9 +5,10 @@
 //! write is then told from what is damaged. Nothing here believes a byte before it is proved.
 //!
 //! [`verify`] reads everything and says what is wrong. [`repair_plan`] says what can be done about it,
-//! [`repair_plan_of`] what a choice would do, and [`repair_apply`] does one of the things that the plan names; [`repair_from`] puts back what another log, or an
-//! archive, still has. [`salvage`] saves what is sound into other logs, [`copy`] makes a consistent copy, [`inspect`]
-//! shows what a log consists of ([`outline`] what needs no reading of it), [`cursors`](cursors()) how far its
+//! [`repair_plan_of`] what a choice would do, and [`repair_apply`] does one of the things that the plan names;
+//! [`repair_from`] puts back what another log, or an archive, still has. [`salvage`] saves what is sound into other logs,
+//! [`copy`] makes a consistent copy, [`inspect`] shows what a log consists of ([`outline`] what needs no reading of it),
+//! [`cursors`](cursors()) how far its
 //! consumers have come. [`compress`](compress()) stores its complete segments otherwise.
 //!
 //! ```

@@ -53,7 +53,7 @@ impl Walk {
         for segment in snapshot.segments.get(behind..next).unwrap_or_default().iter().rev() {
             if self.enter_by_index(segment, target)
                 || self.enter_behind_loss(segment, target)?
-                || (self.begins_removed(segment) && self.enter_behind(segment, target)?)
+                || (self.begins_removed(segment)? && self.enter_behind(segment, target)?)
             {
                 return self.walk_to(target);
             }
@@ -91,10 +91,10 @@ impl Walk {
         self.walk_to(target)
     }
 
-    /// Whether a segment whose first record is unsound begins before the log's first entry, by what that record says. It
-    /// need not be believed: what is found behind is proved.
-    fn begins_removed(&self, segment: &Segment) -> bool {
-        segment.claimed_first_seq().is_some_and(|seq| (1..self.snapshot.first_seq).contains(&seq))
+    /// Whether what is unsound at a segment's beginning lies before the log's first entry: that one is proved behind it.
+    fn begins_removed(&self, segment: &Segment) -> Result<bool> {
+        let first = self.snapshot.first_seq;
+        Ok(segment.behind_loss(first, self.snapshot.log_id)?.is_some())
     }
 
     /// What is unsound before the log's first entry, in the segment that has it, was removed, and is nobody's damage:

@@ -234,14 +234,6 @@ impl Segment {
             .map_err(|error| Error::io("read", &self.path, error))
     }
 
-    /// The seq id that stands in the first record's header, whatever else is wrong with it.
-    pub(crate) fn claimed_first_seq(&self) -> Option<u64> {
-        let opened = self.opened().ok()?;
-        let mut header = [0; 20];
-        let got = crate::storage::read_full(&*opened.file, &mut header, 0).ok()?;
-        Header::parse(header.get(..got)?).map(|header| header.seq)
-    }
-
     /// The whole index: the one being built, or the one in the file if it is sound.
     pub(crate) fn index(&self, log_id: u128) -> Option<Index> {
         if let Some(index) = &*self.building.lock() {
