@@ -96,6 +96,7 @@ fn opened_again(dir: &Path) -> (Wal, Wal) {
 fn what_the_source_removed_with_its_history_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let (source, copy) = opened_again(dir.path());
+    let known = source.frames(1, 1 << 20).unwrap().unwrap().epochs();
     source.truncate_front(11).unwrap();
     source.close().unwrap();
     let source = open(&dir.path().join("a"));
@@ -105,6 +106,17 @@ fn what_the_source_removed_with_its_history_is_told() {
     assert!(told.to_string().contains("reset(11)"), "{told}");
     assert!(!told.to_string().contains("truncate_back"), "{told}");
     assert_eq!(entries(&copy), before);
+    // Who has kept the history elsewhere gives it along: what is known here is not written over by it.
+    let frames = source.frames(11, 1 << 20).unwrap().unwrap();
+    let (own, whole) = (frames.epochs(), frames.clone().with_older_epochs(&known));
+    assert_eq!(whole.epochs(), known);
+    assert_eq!(whole.clone().with_older_epochs(&[(3, 7), (11, 8)]).epochs(), known);
+    let many: Vec<_> = (1..=10).map(|seq| (seq, u128::from(seq))).collect();
+    assert_eq!(frames.with_older_epochs(&many).epochs(), [many, own].concat());
+    let third = open(&dir.path().join("c"));
+    ship(&copy, &third).unwrap();
+    third.append_frames(&whole).unwrap();
+    assert_eq!(third.next_seq(), source.next_seq());
     // What it has of its own behind them is another history, and nothing before.
     fill(&copy, 15);
     let told = copy.append_frames(&source.frames(11, 1 << 20).unwrap().unwrap()).unwrap_err();
