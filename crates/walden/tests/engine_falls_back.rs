@@ -2,12 +2,14 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+#[macro_use]
+mod forward;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use walden::storage::{Access, DirEntry, File, MmapStorage, Storage, SystemClock};
+use walden::storage::{Access, File, MmapStorage, Storage, SystemClock};
 use walden::{Config, Wal};
 
 /// A filesystem that maps files and cannot reserve space in them, as ext2, NFS before version 4.2, and others.
@@ -22,65 +24,21 @@ fn wrap(file: io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
 }
 
 impl Storage for Unreserved {
+    forward!(self, self.0; rename, remove, list, create_dir, sync_dir, lock);
+
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         wrap(self.0.open(path, access))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         wrap(self.0.create(path))
     }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.0.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.0.lock(path)
-    }
 }
 
 impl File for UnreservedFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
-    }
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(buf, offset)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-    fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
+    forward!(self, self.0; read_at, write_at, sync_data, sync_all, set_len, len, modified, warm, cool, is_mapped);
+
     fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn modified(&self) -> io::Result<SystemTime> {
-        self.0.modified()
-    }
-    fn warm(&self, to: u64) -> u64 {
-        self.0.warm(to)
-    }
-    fn cool(&self) {
-        self.0.cool();
-    }
-    fn is_mapped(&self) -> bool {
-        self.0.is_mapped()
     }
 }
 

@@ -2,18 +2,20 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod engine;
+#[macro_use]
+mod forward;
 
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use engine::over;
 use futures_core::Stream as _;
 use walden::offline::{self, Target};
-use walden::storage::{Access, DirEntry, File, Storage};
+use walden::storage::{Access, File, Storage};
 use walden::{BatchFormat, Config, ErrorKind, LogReader, Maintenance, Wal};
 use walden_sim::{SimClock, SimDisk};
 
@@ -31,36 +33,19 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 impl Storage for Sparse {
+    forward!(self, self.0; rename, remove, list, create_dir, sync_dir, lock);
+
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(SparseFile(self.0.open(path, access)?)))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(SparseFile(self.0.create(path)?)))
     }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.0.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.0.lock(path)
-    }
 }
 
 impl File for SparseFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
-    }
+    forward!(self, self.0; read_at, sync_data, sync_all, set_len, len, modified);
+
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         let end = offset + buf.len() as u64;
         if buf.len() < ZEROS.len() || !is_zero(buf) {
@@ -71,23 +56,8 @@ impl File for SparseFile {
         }
         Ok(buf.len())
     }
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-    fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
     fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn modified(&self) -> io::Result<SystemTime> {
-        self.0.modified()
     }
 }
 

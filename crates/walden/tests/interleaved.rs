@@ -1,17 +1,19 @@
 //! Interleavings that matter, made to happen: a storage that does something in the middle of a call.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+#[macro_use]
+mod forward;
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use walden::offline::{self, Target};
-use walden::storage::{Access, DirEntry, File, Storage};
+use walden::storage::{Access, File, Storage};
 use walden::{Config, ErrorKind, LogReader, Maintenance, SyncStrategy, Wal};
 use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind, SimClock, SimDisk};
 
@@ -56,6 +58,8 @@ impl Hooked {
 }
 
 impl Storage for Hooked {
+    forward!(self, self.disk; rename, remove, list, create_dir, sync_dir, lock);
+
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         Ok(self.wrap(self.disk.open(path, access)?))
     }
@@ -63,30 +67,11 @@ impl Storage for Hooked {
         self.fire(|hooks| &mut hooks.create);
         Ok(self.wrap(self.disk.create(path)?))
     }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.disk.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.disk.lock(path)
-    }
 }
 
 impl File for HookedFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
-    }
+    forward!(self, self.0; read_at, sync_all, len, modified);
+
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.1.fire(|hooks| &mut hooks.write);
         self.0.write_at(buf, offset)
@@ -96,9 +81,6 @@ impl File for HookedFile {
         self.1.fire(|hooks| &mut hooks.sync);
         result
     }
-    fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         self.1.fire(|hooks| &mut hooks.grow);
         self.0.allocate(offset, len)
@@ -106,12 +88,6 @@ impl File for HookedFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.1.fire(|hooks| &mut hooks.shorten);
         self.0.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn modified(&self) -> io::Result<SystemTime> {
-        self.0.modified()
     }
 }
 

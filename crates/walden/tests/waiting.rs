@@ -1,6 +1,9 @@
 //! Who waits is woken, whatever else goes on.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail them")]
 
+#[macro_use]
+mod forward;
+
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +12,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
-use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
+use walden::storage::{Access, File, OsStorage, Storage, SystemClock};
 use walden::{Config, ErrorKind, Maintenance, Retention, Ticket, Wal};
 use walden_sim::{Action, EIO, Fault, OpKind, SimClock, SimDisk};
 
@@ -61,6 +64,8 @@ impl Slow {
 }
 
 impl Storage for Slow {
+    forward!(self, self.disk; rename, remove, list, create_dir, lock);
+
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         Ok(self.wrap(path, self.disk.open(path, access)?))
     }
@@ -68,31 +73,15 @@ impl Storage for Slow {
         pause(&self.on);
         Ok(self.wrap(path, self.disk.create(path)?))
     }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.disk.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir(dir)
-    }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         pause(&self.on);
         self.disk.sync_dir(dir)
     }
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.disk.lock(path)
-    }
 }
 
 impl File for SlowFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
-    }
+    forward!(self, self.file; read_at, sync_all, allocate, set_len, len, modified);
+
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         if self.manifest {
             pause(&self.of.on);
@@ -103,21 +92,6 @@ impl File for SlowFile {
         self.file.sync_data()?;
         self.of.manifest_syncs.fetch_add(u64::from(self.manifest), Ordering::SeqCst);
         Ok(())
-    }
-    fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.file.allocate(offset, len)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn modified(&self) -> io::Result<std::time::SystemTime> {
-        self.file.modified()
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use walden::storage::{Access, DirEntry, File, Storage};
+use walden::storage::{Access, File, Storage};
 use walden::{Event, LogReader, SyncStrategy};
 use walden_sim::SimDisk;
 
@@ -33,29 +33,13 @@ impl Mount {
 }
 
 impl Storage for Mount {
+    forward!(self, self.disk(); rename, remove, list, create_dir, sync_dir, lock);
+
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         self.disk().open(path, access)
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.disk().create(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk().rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk().remove(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.disk().list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk().create_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk().sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.disk().lock(path)
     }
 }
 

@@ -5,9 +5,9 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use walden::storage::{Access, DirEntry, File, OsStorage, Storage, SystemClock};
+use walden::storage::{Access, File, OsStorage, Storage, SystemClock};
 use walden::{BatchFormat, Config, ErrorKind, Maintenance, SyncStrategy, Wal};
 use walden_sim::{Action, ENOSPC, Fault, OpKind};
 
@@ -134,23 +134,13 @@ impl Trapped {
 }
 
 impl Storage for Trapped {
+    forward!(self, self.0; rename, remove, list, create_dir, lock);
+
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         self.wrap(path, self.0.open(path, access))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.wrap(path, self.0.create(path))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.0.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir(dir)
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.1.folders_opened.fetch_add(1, Ordering::SeqCst);
@@ -160,15 +150,11 @@ impl Storage for Trapped {
         self.1.folders_opened.fetch_add(1, Ordering::SeqCst);
         self.0.open_dir(dir)
     }
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.0.lock(path)
-    }
 }
 
 impl File for TrappedFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
-    }
+    forward!(self, self.0; read_at, set_len, len, modified);
+
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         if self.1.writes_fail.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(walden_sim::EIO));
@@ -201,15 +187,6 @@ impl File for TrappedFile {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         assert!(!self.1.reserving_panics.swap(false, Ordering::SeqCst), "the trap");
         self.0.allocate(offset, len)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn modified(&self) -> io::Result<SystemTime> {
-        self.0.modified()
     }
 }
 
