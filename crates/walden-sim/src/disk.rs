@@ -158,6 +158,12 @@ impl SimDisk {
         self.state().world.mutations
     }
 
+    /// How many bytes were read from files.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.state().world.read
+    }
+
     /// How many calls met a rule that acted.
     #[must_use]
     pub fn faults_met(&self) -> u64 {

@@ -216,7 +216,9 @@ impl File for SimFile {
         if let Some(bit) = verdict.rot {
             Arc::make_mut(inode).flip(offset.saturating_mul(8).saturating_add(bit));
         }
-        Ok(buf.get_mut(..n).map_or(0, |buf| inode.read(buf, offset)))
+        let n = buf.get_mut(..n).map_or(0, |buf| inode.read(buf, offset));
+        state.world.read += size(n);
+        Ok(n)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {

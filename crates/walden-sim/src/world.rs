@@ -108,6 +108,8 @@ enum Line {
 pub(crate) struct World {
     pub(crate) faults: Vec<Fault>,
     pub(crate) mutations: u64,
+    /// How many bytes were read.
+    pub(crate) read: u64,
     /// How many calls met a fault.
     pub(crate) met: u64,
     pub(crate) stopped: bool,

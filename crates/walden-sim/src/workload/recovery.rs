@@ -86,12 +86,19 @@ impl Run {
         self.counts.openings += 1;
         match self.open() {
             Ok(wal) => {
+                self.check_work()?;
                 self.check_found(&wal, floors.kill)?;
                 self.wal = Some(wal);
                 Ok(())
             }
             Err(error) => broken(Rule::Refused, format!("opening: {error}")),
         }
+    }
+
+    /// Opening read little more than there is.
+    pub(crate) fn check_work(&self) -> Checked {
+        let (read, stored) = (self.disk.bytes_read(), self.disk.used());
+        hold(Rule::Work, read <= 4 * stored, || format!("opening read {read} bytes of {stored}"))
     }
 
     fn check_found(&mut self, wal: &Wal, floor: u64) -> Checked {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use walden::SyncStrategy;
+use walden::storage::{Access, Storage};
 
 use super::run::Run;
 use super::*;
@@ -92,6 +93,20 @@ fn what_is_lost_or_altered_is_found() {
         run.disk.write_file("/log/segment-0000.wal", &bytes).unwrap();
     });
     assert_eq!(altered.rule, Rule::Altered, "{altered}");
+}
+
+#[test]
+fn an_opening_that_reads_all_again_and_again_is_found() {
+    let run = Run::new(Setup::new(SyncStrategy::Always, 4096)).unwrap();
+    run.check_work().unwrap();
+    let manifest = run.disk.open("/log/segment.manifest".as_ref(), Access::Read).unwrap();
+    let mut page = [0; 4096];
+    while run.disk.bytes_read() <= 4 * run.disk.used() {
+        run.check_work().unwrap();
+        assert_eq!(manifest.read_at(&mut page, 0).unwrap(), page.len());
+    }
+    let found = run.check_work().unwrap_err();
+    assert_eq!(found.rule, Rule::Work, "{found}");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub enum Rule {
     Damage,
     /// 10: a second writer was let in.
     Writer,
+    /// 11: opening read far more than there is.
+    Work,
     /// 13: a position of another history was not told so.
     History,
     /// Something was refused, or failed, without a reason.
@@ -44,6 +46,7 @@ impl Rule {
             Self::Space => "a full disk does harm (8)",
             Self::Damage => "torn and damaged are mistaken for each other (9)",
             Self::Writer => "a second writer is let in (10)",
+            Self::Work => "work beyond a small multiple of what is stored (11)",
             Self::History => "a position in another history is not told so (13)",
             Self::Refused => "refused without a reason",
             Self::Panic => "a panic (11)",
