@@ -12,11 +12,11 @@
 )]
 #![expect(clippy::mem_forget, reason = "a crash drops nothing: closing would tidy up")]
 
-#[cfg(feature = "lz4")]
 #[macro_use]
 #[path = "../forward/mod.rs"]
 mod forward;
 
+#[cfg(feature = "lz4")]
 mod compress;
 mod cursors;
 mod cuts;
