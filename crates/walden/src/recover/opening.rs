@@ -401,6 +401,7 @@ impl Opening {
                 id,
                 last.from.ordinal,
                 last.end,
+                None,
             )?
             .load()
             .filter(|index| index.first_seq == last.first_seq)

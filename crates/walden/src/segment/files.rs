@@ -1,11 +1,11 @@
 //! What is kept at hand for readers: descriptors, a bounded number of them, however many segments a log has, and the
 //! dictionaries that records need.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use super::Names;
-use super::index::IndexFile;
+use super::index::{IndexFile, Proof};
 use crate::dictionaries::Dictionaries;
 use crate::error::{Error, Result};
 use crate::storage::{Access, File, Storage};
@@ -21,6 +21,8 @@ pub(crate) struct Opened {
     storage: Arc<dyn Storage>,
     /// `None`: not looked for yet.
     index: Mutex<Option<Option<Arc<IndexFile>>>>,
+    /// What was known of the index when the file was last open.
+    proof: Option<Proof>,
 }
 
 impl Opened {
@@ -35,54 +37,95 @@ impl Opened {
         let mut index = self.index.lock();
         index
             .get_or_insert_with(|| {
-                IndexFile::open(&*self.storage, path, log_id, ordinal, segment_len).map(Arc::new)
+                let storage = &*self.storage;
+                IndexFile::open(storage, path, log_id, ordinal, segment_len, self.proof)
+                    .map(Arc::new)
             })
             .clone()
     }
 }
 
-/// The most recently opened files, by ordinal.
+/// By ordinal.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The most recently opened files.
+    files: VecDeque<(u64, Arc<Opened>)>,
+    /// Of indexes whose files are not open any more.
+    proofs: BTreeMap<u64, Proof>,
+}
+
+impl Kept {
+    fn get(&self, ordinal: u64) -> Option<&Arc<Opened>> {
+        self.files.iter().find(|(key, _)| *key == ordinal).map(|(_, opened)| opened)
+    }
+
+    /// Gives what is not kept any more.
+    fn keep(&mut self, ordinal: u64, opened: Arc<Opened>) -> Option<(u64, Arc<Opened>)> {
+        let full = self.files.len() >= KEPT;
+        let oldest = if full { self.files.pop_front() } else { None };
+        self.files.push_back((ordinal, opened));
+        oldest
+    }
+}
+
+/// The most recently opened files, and what is known of the others' indexes.
 #[derive(Debug)]
 pub(crate) struct FileCache {
     storage: Arc<dyn Storage>,
-    kept: Mutex<VecDeque<(u64, Arc<Opened>)>>,
+    kept: Mutex<Kept>,
     pub(crate) dictionaries: Dictionaries,
 }
 
 impl FileCache {
     pub(crate) fn new(storage: Arc<dyn Storage>, names: &Names) -> Self {
         let dictionaries = Dictionaries::new(Arc::clone(&storage), names);
-        Self { storage, kept: Mutex::new(VecDeque::new()), dictionaries }
+        Self { storage, kept: Mutex::new(Kept::default()), dictionaries }
     }
 
     /// # Errors
     /// What opening the file gives.
     pub(crate) fn get(&self, ordinal: u64, path: &Path) -> Result<Arc<Opened>> {
-        if let Some((_, opened)) = self.kept.lock().iter().find(|(key, _)| *key == ordinal) {
-            return Ok(Arc::clone(opened));
-        }
+        let proof = {
+            let kept = self.kept.lock();
+            match kept.get(ordinal) {
+                Some(opened) => return Ok(Arc::clone(opened)),
+                None => kept.proofs.get(&ordinal).copied(),
+            }
+        };
         let file = self
             .storage
             .open(path, Access::Read)
             .map_err(|error| Error::io("open the segment", path, error))?;
-        let opened =
-            Arc::new(Opened { file, storage: Arc::clone(&self.storage), index: Mutex::new(None) });
-        let mut kept = self.kept.lock();
-        if kept.len() >= KEPT {
-            kept.pop_front();
+        let (storage, index) = (Arc::clone(&self.storage), Mutex::new(None));
+        let opened = Arc::new(Opened { file, storage, index, proof });
+        let oldest = self.kept.lock().keep(ordinal, Arc::clone(&opened));
+        if let Some((ordinal, oldest)) = oldest {
+            self.remember(ordinal, &oldest);
         }
-        kept.push_back((ordinal, Arc::clone(&opened)));
         Ok(opened)
+    }
+
+    /// Opened again, the file's index is not read as a whole again.
+    fn remember(&self, ordinal: u64, oldest: &Opened) {
+        let proof = match &*oldest.index.lock() {
+            Some(Some(index)) => index.proof(),
+            _ => return,
+        };
+        self.kept.lock().proofs.insert(ordinal, proof);
     }
 
     /// Lets go of a file that was removed.
     pub(crate) fn remove(&self, ordinal: u64) {
-        self.kept.lock().retain(|(key, _)| *key != ordinal);
+        let mut kept = self.kept.lock();
+        kept.files.retain(|(key, _)| *key != ordinal);
+        kept.proofs.remove(&ordinal);
     }
 
     /// Looks for the index anew at the next use.
     pub(crate) fn forget_index(&self, ordinal: u64) {
-        if let Some((_, opened)) = self.kept.lock().iter().find(|(key, _)| *key == ordinal) {
+        let mut kept = self.kept.lock();
+        kept.proofs.remove(&ordinal);
+        if let Some(opened) = kept.get(ordinal) {
             *opened.index.lock() = None;
         }
     }

@@ -157,20 +157,74 @@ pub(crate) struct IndexFile {
     pub(crate) last_micros: u64,
     pub(crate) times_from_file: bool,
     cut_short: bool,
-    body_crc: u32,
+    proof: Proof,
+}
+
+/// What is known of entries that were read once and fit their checksum.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Proof {
+    crc: u32,
+    entries: u64,
+    even: Option<Even>,
+}
+
+/// Entries that lie equally far apart, as they do where all records are of a size: they need no reading again.
+#[derive(Debug, Clone, Copy)]
+struct Even {
+    first: u64,
+    apart: u64,
+}
+
+impl Even {
+    fn at(self, i: u64) -> Option<u64> {
+        self.apart.checked_mul(i)?.checked_add(self.first)
+    }
+
+    /// What is known with entry `i` if this was before it.
+    fn with(before: Option<Self>, i: u64, offset: u64) -> Option<Self> {
+        match (i, before) {
+            (0, _) => Some(Self { first: offset, apart: 0 }),
+            (1, Some(Self { first, .. })) => {
+                offset.checked_sub(first).map(|apart| Self { first, apart })
+            }
+            (_, before) => before.filter(|even| even.at(i) == Some(offset)),
+        }
+    }
+}
+
+impl Proof {
+    /// Reads all entries.
+    fn of(file: &dyn File, entries: u64) -> std::io::Result<Self> {
+        let mut piece = vec![0; num::index((entries * ENTRY_LEN).min(64 << 10))];
+        let (mut i, mut crc, mut even) = (0, 0, None);
+        while i < entries {
+            let want = num::index(((entries - i) * ENTRY_LEN).min(num::size(piece.len())));
+            let Some(part) = piece.get_mut(..want) else { break };
+            if read_full(file, part, num::size(HEADER_LEN) + i * ENTRY_LEN)? != want {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            crc = crc32c::crc32c_append(crc, part);
+            for (offset, _) in part.chunks_exact(16).filter_map(<[u8]>::split_first_chunk::<8>) {
+                even = Even::with(even, i, u64::from_le_bytes(*offset));
+                i += 1;
+            }
+        }
+        Ok(Self { crc, entries, even })
+    }
 }
 
 impl IndexFile {
     /// Opens the index of a segment; `None` if there is none, or it is another's, or unsound.
     ///
     /// All of it is proved now: an entry with a flipped bit could lead into a payload, to what looks like
-    /// the record that is looked for.
+    /// the record that is looked for. Unless it was before: `known` of an index whose header says the same.
     pub(crate) fn open(
         storage: &dyn Storage,
         path: &Path,
         log_id: u128,
         ordinal: u64,
         segment_len: u64,
+        known: Option<Proof>,
     ) -> Option<Self> {
         let file = storage.open(path, Access::Read).ok()?;
         let mut head = [0; HEADER_LEN];
@@ -195,19 +249,24 @@ impl IndexFile {
         }
         // A single entry is read without its neighbours later. What it points to is a sound record, but a
         // payload can embed one: an entry that decayed must not lead there.
-        let body_crc = u32_at(80)?;
-        if checksum(&*file, num::size(HEADER_LEN), len).ok()? != body_crc {
-            return None;
-        }
+        let crc = u32_at(80)?;
+        let proof = match known.filter(|known| (known.crc, known.entries) == (crc, entries)) {
+            Some(known) => known,
+            None => Proof::of(&*file, entries).ok().filter(|proof| proof.crc == crc)?,
+        };
         Some(Self {
             first_seq: u64_at(48)?,
             entries,
             last_micros: u64_at(72)?,
             times_from_file: u32_at(12)? & TIMES_FROM_FILE != 0,
             cut_short: u32_at(12)? & CUT_SHORT != 0,
-            body_crc,
+            proof,
             file,
         })
+    }
+
+    pub(crate) const fn proof(&self) -> Proof {
+        self.proof
     }
 
     /// Entry `i`, as it lies: what it points to must be checked before use.
@@ -231,12 +290,20 @@ impl IndexFile {
     pub(crate) fn before(&self, seq: u64) -> Option<Hint> {
         let place = seq.checked_sub(self.first_seq)?;
         let at = (place / EVERY).min(self.entries.checked_sub(1)?);
+        let (offset, next) = match self.proof.even {
+            Some(even) => (even.at(at)?, even.at(at + 1).filter(|_| at + 1 < self.entries)),
+            None => self.offsets(at)?,
+        };
+        Some(Hint::new(offset, place % EVERY, next))
+    }
+
+    /// The offsets of entry `i` and, if there is one, of the next.
+    fn offsets(&self, i: u64) -> Option<(u64, Option<u64>)> {
         let mut bytes = [0; 32];
-        let got =
-            read_full(&*self.file, &mut bytes, num::size(HEADER_LEN) + at * ENTRY_LEN).ok()?;
+        let got = read_full(&*self.file, &mut bytes, num::size(HEADER_LEN) + i * ENTRY_LEN).ok()?;
         let offset = |from| Some(u64::from_le_bytes(bytes.get(from..from + 8)?.try_into().ok()?));
         let next = if got == bytes.len() { offset(16) } else { None };
-        (got >= 16).then(|| Some(Hint::new(offset(0)?, place % EVERY, next)))?
+        (got >= 16).then(|| Some((offset(0)?, next)))?
     }
 
     /// All entries, if their checksum holds.
@@ -244,7 +311,7 @@ impl IndexFile {
         let len = num::index(self.entries.checked_mul(ENTRY_LEN)?);
         let mut bytes = vec![0; len];
         if read_full(&*self.file, &mut bytes, num::size(HEADER_LEN)).ok()? != len
-            || crc32c::crc32c(&bytes) != self.body_crc
+            || crc32c::crc32c(&bytes) != self.proof.crc
         {
             return None;
         }
@@ -280,24 +347,7 @@ pub(crate) fn of_any_length(
     if read_full(&*file, &mut len, 40).ok()? != len.len() {
         return None;
     }
-    IndexFile::open(storage, path, log_id, ordinal, u64::from_le_bytes(len))?.load()
-}
-
-/// The checksum of bytes `from..to` of a file; of fewer if it is shorter.
-fn checksum(file: &dyn File, from: u64, to: u64) -> std::io::Result<u32> {
-    let mut piece = vec![0; num::index((to - from).min(64 << 10))];
-    let (mut at, mut crc) = (from, 0);
-    while at < to {
-        let want = num::index((to - at).min(num::size(piece.len())));
-        let Some(part) = piece.get_mut(..want) else { break };
-        let got = read_full(file, part, at)?;
-        if got == 0 {
-            break;
-        }
-        crc = crc32c::crc32c_append(crc, part.get(..got).unwrap_or_default());
-        at += num::size(got);
-    }
-    Ok(crc)
+    IndexFile::open(storage, path, log_id, ordinal, u64::from_le_bytes(len), None)?.load()
 }
 
 /// Writes an index file anew. Not synced: it is a cache, and its checksums tell.
@@ -317,6 +367,7 @@ pub(crate) fn time(micros: u64) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::OsStorage;
 
     fn index() -> Index {
         let mut index = Index::default();
@@ -335,6 +386,43 @@ mod tests {
         assert_eq!(index.before(132).unwrap().offset, 32 * 50);
         assert_eq!(index.before(5000).unwrap().offset, 6 * 32 * 50);
         assert_eq!(index.before(99), None);
+    }
+
+    #[test]
+    fn a_file_leads_where_the_index_led_read_or_computed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.idx");
+        let of_sizes = |sizes: &mut dyn Iterator<Item = u64>| {
+            let (mut index, mut offset) = (Index::default(), 0);
+            for (seq, size) in (100..).zip(sizes) {
+                index.add(offset, seq, seq + 1, 0);
+                offset += size;
+            }
+            index
+        };
+        // More entries than are read at once; two that are of a size by chance; one.
+        for (even, index) in [
+            (true, of_sizes(&mut (0..200_000).map(|_| 50))),
+            (false, of_sizes(&mut (0..200_000).map(|i| 50 + i / 199_950))),
+            (false, of_sizes(&mut (0..1000).map(|i| 50 + i % 33))),
+            (false, of_sizes(&mut (0..97).map(|i| 50 + i / 64))),
+            (true, of_sizes(&mut (0..64).map(|i| 50 + i / 63))),
+            (true, of_sizes(&mut (0..3).map(|i| 50 + i))),
+        ] {
+            write_file(&OsStorage, &path, &index.encode(7, 3, 1 << 24)).unwrap();
+            let file = IndexFile::open(&OsStorage, &path, 7, 3, 1 << 24, None).unwrap();
+            assert_eq!(file.proof.even.is_some(), even);
+            // What is known of another index does not serve.
+            let other = Proof {
+                crc: !file.proof.crc,
+                even: Some(Even { first: 1, apart: 1 }),
+                ..file.proof
+            };
+            let file = IndexFile::open(&OsStorage, &path, 7, 3, 1 << 24, Some(other)).unwrap();
+            for seq in (99..200_200).filter(|seq| seq % 31 < 2) {
+                assert_eq!(file.before(seq), index.before(seq), "{seq}");
+            }
+        }
     }
 
     #[test]

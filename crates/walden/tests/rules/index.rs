@@ -147,3 +147,29 @@ fn an_index_lost_or_garbled_never_changes_what_is_read() {
         }
     }
 }
+
+/// More segments than files are kept open for: an index is read as a whole once, and not each time that its file is opened
+/// again.
+#[test]
+fn an_index_is_proved_once_however_many_segments_there_are() {
+    let lab = Lab::new(SyncStrategy::OsCache, 20_000);
+    let wal = lab.open();
+    while wal.stats().segments < 101 {
+        // Of many sizes, so that places must be looked up.
+        let len = usize::try_from(wal.next_seq() % 61).unwrap();
+        wal.append(&vec![b'x'; len]).unwrap();
+        wal.tick().unwrap();
+    }
+    let indexes = lab.names(".idx");
+    let entries: usize = indexes.iter().map(|name| lab.read(name).len() - 96).sum();
+    assert!(indexes.len() >= 100 && entries > 16 * 1000, "{} of {entries} bytes", indexes.len());
+    let look_up_everywhere = || {
+        let before = lab.disk.bytes_read();
+        for seq in (1..wal.next_seq()).step_by(300) {
+            assert_eq!(wal.get(seq).unwrap().unwrap().payload.len() as u64, seq % 61);
+        }
+        lab.disk.bytes_read() - before
+    };
+    let (once, twice) = (look_up_everywhere(), look_up_everywhere());
+    assert!(twice + entries as u64 * 9 / 10 < once, "{once}, then {twice} bytes of {entries}");
+}

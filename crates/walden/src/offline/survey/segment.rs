@@ -162,7 +162,7 @@ pub(super) fn index_of(
     ordinal: u64,
     len: u64,
 ) -> (Option<Index>, IndexState) {
-    let file = log_id.and_then(|id| IndexFile::open(storage, path, id, ordinal, len));
+    let file = log_id.and_then(|id| IndexFile::open(storage, path, id, ordinal, len, None));
     match file.and_then(|file| file.load()) {
         Some(index) => (Some(index), IndexState::Sound),
         None => (None, IndexState::Stale),
