@@ -6,6 +6,7 @@
 //! under everything that changes files, so no caller can forget to look.
 
 use std::io::{self, IoSlice};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -90,9 +91,10 @@ impl Latch {
 
     /// A call: one that panics leaves as little known as one that fails.
     fn watched<T>(&self, path: &Path, call: impl FnOnce() -> T) -> T {
-        let mut watch = Unwinding { latch: self, path, returned: false };
+        let watch = Unwinding { latch: self, path };
         let result = call();
-        watch.returned = true;
+        // It returned: nothing is left to be watched.
+        _ = ManuallyDrop::new(watch);
         result
     }
 
@@ -119,15 +121,12 @@ impl Latch {
 struct Unwinding<'a> {
     latch: &'a Latch,
     path: &'a Path,
-    returned: bool,
 }
 
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
-        if !self.returned {
-            let cause = Error::new(ErrorKind::Io, "the thread that was changing it panicked");
-            self.latch.fail(&cause.path(self.path));
-        }
+        let cause = Error::new(ErrorKind::Io, "the thread that was changing it panicked");
+        self.latch.fail(&cause.path(self.path));
     }
 }
 

@@ -277,7 +277,7 @@ impl Appender {
     /// As [`take_slot`](Self::take_slot).
     pub(crate) fn encode(
         &mut self,
-        content: Content<'_>,
+        content: &Content<'_>,
         (count, len): (u64, u64),
         micros: u64,
     ) -> Result<Slot, Error> {

@@ -65,7 +65,7 @@ impl Log {
     #[cold]
     pub(super) fn append_smaller(
         &self,
-        content: Content<'_>,
+        content: &Content<'_>,
         (codec, level): (Codec, i32),
     ) -> Result<Appended> {
         let len = content.measure().1;
@@ -76,13 +76,14 @@ impl Log {
         let dictionary = self.dictionary(codec, level, len);
         let how = How { codec, level, dictionary: dictionary.as_deref() };
         let mut encoder = self.encoders.take();
-        let smaller = match content {
+        let smaller = match *content {
             _ if len - record::OVERHEAD < self.settings.compression_threshold => None,
             Content::Single(parts) => encoder.single(how, parts),
             Content::Packed(entries) => encoder.batch(how, entries),
             Content::Compressed(_) | Content::Stored(_) => None,
         };
-        let appended = self.append_record(smaller.as_ref().map_or(content, Content::Compressed));
+        let stored = smaller.as_ref().map(Content::Compressed);
+        let appended = self.append_record(stored.as_ref().unwrap_or(content), Ok);
         if let (Some(smaller), Ok(_)) = (smaller, &appended) {
             let stored = record::OVERHEAD + num::size(smaller.stored.len());
             Counters::add(&self.counters.compressed, 1);

@@ -98,6 +98,7 @@ impl Log {
 
     /// As [`wrote`](Self::wrote), but that neither who waits nor the segment is told. By the only one who may
     /// write now: so nobody else counts writes.
+    #[inline(always)]
     pub(super) fn show_written(
         &self,
         open: &OpenSegment,

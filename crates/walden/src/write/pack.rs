@@ -150,11 +150,11 @@ impl Log {
     fn append_for(&self, waiting: &[Waiting]) -> Vec<Result<Appended>> {
         let how = waiting.first().map_or(Compression::None, |first| first.how);
         let entries: Vec<&[u8]> = waiting.iter().map(|waiting| &waiting.payload[..]).collect();
-        let alone = |entry: &&[u8]| self.append_as(Content::Single(&[*entry]), how);
+        let alone = |entry: &&[u8]| self.append_as(&Content::Single(&[*entry]), how, Ok);
         if entries.len() < 2 {
             return entries.iter().map(alone).collect();
         }
-        match self.append_as(Content::Packed(&entries), how) {
+        match self.append_as(&Content::Packed(&entries), how, Ok) {
             Ok(all) => {
                 Counters::add(&self.counters.packed, num::size(entries.len()));
                 all.seqs.clone().map(|seq| Ok(Appended { seqs: seq..seq + 1, ..all })).collect()

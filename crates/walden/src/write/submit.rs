@@ -22,7 +22,9 @@ pub(crate) struct Appended {
 }
 
 /// How far a record came with its append.
+// As wide as its neighbours: moved with padding behind it, it is read as it was not written, and the processor waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
 pub(super) enum Came {
     /// The kernel has it.
     Written,
@@ -44,12 +46,16 @@ impl Log {
     #[inline(always)]
     fn append_one(&self, parts: &[&[u8]], how: Compression) -> Result<u64> {
         self.may_settle()?;
-        let appended = match &self.packing {
-            Some(packing) if packing.takes(parts) => self.append_packed(packing, parts, how)?,
-            _ => self.append_as(Content::Single(parts), how)?,
+        let settle = |appended: Appended| {
+            self.settle(&appended)?;
+            Ok(appended.seqs.start)
         };
-        self.settle(&appended)?;
-        Ok(appended.seqs.start)
+        match &self.packing {
+            Some(packing) if packing.takes(parts) => {
+                settle(self.append_packed(packing, parts, how)?)
+            }
+            _ => self.append_as(&Content::Single(parts), how, settle),
+        }
     }
 
     /// Appends a batch and waits as long as the strategy says.
@@ -77,8 +83,7 @@ impl Log {
         wait: bool,
     ) -> Result<Ticket> {
         self.admit(wait)?;
-        let appended = self.append_as(Content::Single(parts), how)?;
-        self.ticket(appended)
+        self.append_as(&Content::Single(parts), how, |appended| self.ticket(appended))
     }
 
     /// As [`submit`](Self::submit), for a batch.
@@ -168,31 +173,42 @@ impl Log {
         }
     }
 
-    /// One record, whole or not at all; smaller where it can be, if that is wanted.
-    #[inline]
-    pub(super) fn append_as(&self, content: Content<'_>, how: Compression) -> Result<Appended> {
+    /// One record, whole or not at all; smaller where it can be, if that is wanted. `then` as in
+    /// [`append_record`](Self::append_record).
+    #[inline(always)]
+    pub(super) fn append_as<T>(
+        &self,
+        content: &Content<'_>,
+        how: Compression,
+        then: impl Fn(Appended) -> Result<T>,
+    ) -> Result<T> {
         if let Some(codec) = how.codec() {
-            return self.append_smaller(content, codec);
+            return then(self.append_smaller(content, codec)?);
         }
-        self.append_record(content)
+        self.append_record(content, then)
     }
 
-    /// One record, whole or not at all.
-    #[inline]
-    pub(super) fn append_record(&self, content: Content<'_>) -> Result<Appended> {
+    /// One record, whole or not at all; and `then`, by each way that it can take: brought together in memory before,
+    /// what they give is read in other pieces than it was written in, and the processor waits.
+    #[inline(always)]
+    pub(super) fn append_record<T>(
+        &self,
+        content: &Content<'_>,
+        then: impl Fn(Appended) -> Result<T>,
+    ) -> Result<T> {
         let measure = content.measure();
         self.check_size(measure.1)?;
         // Before any lock: this may be a callback that tells of the failure, from under one.
         self.latch.check()?;
         match self.append_through(content, measure)? {
-            Some(appended) => Ok(appended),
-            None => self.append_with(content, measure, false),
+            Some(appended) => then(appended),
+            None => then(self.append_with(content, measure, false)?),
         }
     }
 
     fn append_with(
         &self,
-        content: Content<'_>,
+        content: &Content<'_>,
         measure: (u64, u64),
         own_turn: bool,
     ) -> Result<Appended> {
@@ -280,12 +296,12 @@ impl Log {
                 let next = self.watermark.appended();
                 Ok(Appended { seqs: next..next, era: self.watermark.era(), came: Came::Buffered })
             }
-            [entry] => self.append_as(Content::Single(&[entry]), how),
+            [entry] => self.append_as(&Content::Single(&[entry]), how, Ok),
             _ => {
                 Counters::add(&self.counters.batches, 1);
                 match self.settings.batch_format {
                     // Each offset has 32 bits; `max_record_size` is below that, and covers the whole body.
-                    BatchFormat::Packed => self.append_as(Content::Packed(entries), how),
+                    BatchFormat::Packed => self.append_as(&Content::Packed(entries), how, Ok),
                     BatchFormat::Separate => self.append_separate(entries),
                 }
             }
@@ -307,7 +323,7 @@ impl Log {
         let mut failed = None;
         for entry in entries {
             let content = Content::Single(std::slice::from_ref(entry));
-            match self.append_with(content, content.measure(), true) {
+            match self.append_with(&content, content.measure(), true) {
                 Ok(one) => match &mut all {
                     None => all = Some(one),
                     Some(all) => {
@@ -344,7 +360,7 @@ impl Log {
     /// A record as another log stored it. The caller has the turn, and knows that its seq id is the next one.
     pub(crate) fn append_stored(&self, record: &[u8], count: u64) -> Result<()> {
         let len = num::size(record.len());
-        let appended = self.append_with(Content::Stored(record), (count, len), true)?;
+        let appended = self.append_with(&Content::Stored(record), (count, len), true)?;
         if appended.came == Came::BufferFull {
             // Frames larger than the buffer must not pile up in memory.
             self.flush_past(appended.seqs.end)?;

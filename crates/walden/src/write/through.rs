@@ -47,9 +47,10 @@ impl Log {
     ///
     /// # Errors
     /// `Poisoned`, `Closed`, and what keeps room from being made.
+    #[inline(always)]
     pub(super) fn append_through(
         &self,
-        content: Content<'_>,
+        content: &Content<'_>,
         measure: (u64, u64),
     ) -> Result<Option<Appended>> {
         if self.settings.strategy == SyncStrategy::OsCache
@@ -57,9 +58,14 @@ impl Log {
         {
             return Ok(Some(appended));
         }
-        if measure.1 < LARGE {
-            return Ok(None);
-        }
+        if measure.1 < LARGE { Ok(None) } else { self.large_through(content, measure) }
+    }
+
+    fn large_through(
+        &self,
+        content: &Content<'_>,
+        measure: (u64, u64),
+    ) -> Result<Option<Appended>> {
         loop {
             if let Some(appended) = self.through(&mut self.writer.lock(), content, measure)? {
                 return Ok(Some(appended));
@@ -70,7 +76,8 @@ impl Log {
     }
 
     /// `None`: something must happen or be written first.
-    fn at_once(&self, content: Content<'_>, (count, len): (u64, u64)) -> Result<Option<Appended>> {
+    #[inline(always)]
+    fn at_once(&self, content: &Content<'_>, (count, len): (u64, u64)) -> Result<Option<Appended>> {
         let now = self.clock.now_coarse_micros();
         let mut guard = self.appender.lock();
         let appender = &mut *guard;
@@ -97,7 +104,7 @@ impl Log {
     fn through(
         &self,
         writer: &mut Writer,
-        content: Content<'_>,
+        content: &Content<'_>,
         (count, len): (u64, u64),
     ) -> Result<Option<Appended>> {
         let now = self.clock.now_coarse_micros();
@@ -124,6 +131,7 @@ impl Log {
     }
 
     /// Whether a record of `len` bytes can be appended now, if need be after a rotation, which is done.
+    #[inline(always)]
     fn has_room(&self, appender: &mut Appender, len: u64) -> Result<bool> {
         let size = self.settings.segment_size;
         if self.latch.cause().is_some()
@@ -144,7 +152,7 @@ impl Log {
     fn unwritten(
         &self,
         open: &Arc<OpenSegment>,
-        content: Content<'_>,
+        content: &Content<'_>,
         slot: Slot,
         error: Option<std::io::Error>,
     ) -> Chunk {
@@ -159,14 +167,15 @@ impl Log {
 }
 
 /// Writes a record to its slot.
+#[inline(always)]
 fn write_record(
     file: &dyn File,
     scratch: &mut Vec<u8>,
-    content: Content<'_>,
+    content: &Content<'_>,
     slot: Slot,
 ) -> std::io::Result<()> {
     if slot.len >= LARGE
-        && let Some((flags, payload)) = in_parts(&content)
+        && let Some((flags, payload)) = in_parts(content)
         && payload.len() <= MOST_PARTS
     {
         let (header, footer) = record::frame(flags, slot.seq, payload);
