@@ -72,6 +72,7 @@ pub(super) fn packed_rest(out: &mut Vec<u8>, entries: &[&[u8]]) {
     }
 }
 
+#[inline(always)]
 fn begin(out: &mut Vec<u8>, size: u64, seq: u64, payload: usize) -> usize {
     out.reserve(payload + num::index(super::OVERHEAD));
     let start = out.len();
@@ -81,6 +82,7 @@ fn begin(out: &mut Vec<u8>, size: u64, seq: u64, payload: usize) -> usize {
     start
 }
 
+#[inline(always)]
 fn finish(out: &mut Vec<u8>, start: usize, size: u64) {
     let crc = crc32c(out.get(start + 4..).unwrap_or_default());
     if let Some(field) = out.get_mut(start..start + 4) {

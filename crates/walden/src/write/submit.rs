@@ -206,26 +206,28 @@ impl Log {
         }
     }
 
+    #[inline(always)]
     fn append_with(
         &self,
         content: &Content<'_>,
         measure: (u64, u64),
         own_turn: bool,
     ) -> Result<Appended> {
-        let len = measure.1;
+        let (len, size) = (measure.1, self.settings.segment_size);
         let now = self.clock.now_coarse_micros();
-        let mut appender = self.room_for(len, own_turn)?;
-        if appender.must_rotate(len, self.settings.segment_size) {
-            self.rotate(&mut appender)?;
-            // The new segment may be too small for this record.
-            if appender.need(len, self.settings.segment_size, own_turn).is_some() {
-                drop(appender);
-                return self.append_with(content, measure, own_turn);
+        loop {
+            let mut appender = self.room_for(len, own_turn)?;
+            if appender.must_rotate(len, size) {
+                self.rotate(&mut appender)?;
+                // The new segment may be too small for this record.
+                if appender.need(len, size, own_turn).is_some() {
+                    continue;
+                }
             }
+            let slot = appender.encode(content, measure, now)?;
+            let full = appender.buffered >= self.settings.buffer_size;
+            return Ok(self.appended(slot, if full { Came::BufferFull } else { Came::Buffered }));
         }
-        let slot = appender.encode(content, measure, now)?;
-        let full = appender.buffered >= self.settings.buffer_size;
-        Ok(self.appended(slot, if full { Came::BufferFull } else { Came::Buffered }))
     }
 
     /// What is left to do under the append lock once a record has its slot.
@@ -257,8 +259,31 @@ impl Log {
     }
 
     /// The append lock, with everything a record of `len` bytes needs.
+    #[inline(always)]
     pub(super) fn room_for(&self, len: u64, own_turn: bool) -> Result<MutexGuard<'_, Appender>> {
-        let mut appender = self.appender.lock();
+        let appender = self.appender.lock();
+        if self.is_free(&appender, len, own_turn) {
+            return Ok(appender);
+        }
+        self.clear_the_way(appender, len, own_turn)
+    }
+
+    /// Whether a record of `len` bytes, or a rotation that it asks for, needs nothing more.
+    #[inline(always)]
+    pub(super) fn is_free(&self, appender: &Appender, len: u64, own_turn: bool) -> bool {
+        self.latch.cause().is_none()
+            && !matches!(appender.state, State::Closed)
+            && !self.stuck.load(Ordering::Acquire)
+            && appender.need(len, self.settings.segment_size, own_turn).is_none()
+    }
+
+    #[cold]
+    fn clear_the_way<'a>(
+        &'a self,
+        mut appender: MutexGuard<'a, Appender>,
+        len: u64,
+        own_turn: bool,
+    ) -> Result<MutexGuard<'a, Appender>> {
         let mut waited = false;
         loop {
             if let Some(cause) = self.latch.cause() {

@@ -22,7 +22,7 @@
 
 use std::io::IoSlice;
 
-use super::appender::{Appender, Chunk, Content, Slot, State};
+use super::appender::{Appender, Chunk, Content, Slot};
 use super::flush::{KEEP_BUFFER, Writer};
 use super::open::OpenSegment;
 use super::submit::{Appended, Came};
@@ -31,7 +31,7 @@ use crate::error::Result;
 use crate::log::Log;
 use crate::record;
 use crate::storage::{File, write_full, write_parts_full};
-use crate::sync::{Arc, Ordering};
+use crate::sync::Arc;
 
 /// From this length on a record is written from where it is.
 const LARGE: u64 = 16 << 10;
@@ -133,17 +133,12 @@ impl Log {
     /// Whether a record of `len` bytes can be appended now, if need be after a rotation, which is done.
     #[inline(always)]
     fn has_room(&self, appender: &mut Appender, len: u64) -> Result<bool> {
-        let size = self.settings.segment_size;
-        if self.latch.cause().is_some()
-            || matches!(appender.state, State::Closed)
-            || self.stuck.load(Ordering::Relaxed)
-            || appender.need(len, size, false).is_some()
-        {
+        if !self.is_free(appender, len, false) {
             return Ok(false);
         }
-        if appender.must_rotate(len, size) {
+        if appender.must_rotate(len, self.settings.segment_size) {
             self.rotate(appender)?;
-            return Ok(appender.need(len, size, false).is_none());
+            return Ok(appender.need(len, self.settings.segment_size, false).is_none());
         }
         Ok(true)
     }
