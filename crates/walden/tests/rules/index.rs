@@ -157,7 +157,7 @@ fn an_index_is_proved_once_however_many_segments_there_are() {
     while wal.stats().segments < 101 {
         // Of many sizes, so that places must be looked up.
         let len = usize::try_from(wal.next_seq() % 61).unwrap();
-        wal.append(&vec![b'x'; len]).unwrap();
+        wal.append(vec![b'x'; len]).unwrap();
         wal.tick().unwrap();
     }
     let indexes = lab.names(".idx");
