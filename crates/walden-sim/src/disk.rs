@@ -201,6 +201,12 @@ impl SimDisk {
         self.state().used()
     }
 
+    /// How long all files are together.
+    #[must_use]
+    pub fn bytes_stored(&self) -> u64 {
+        self.state().stored()
+    }
+
     /// Whether the filesystem can reserve space; true at first.
     pub fn set_allocate_supported(&self, supported: bool) {
         self.state().allocates = supported;

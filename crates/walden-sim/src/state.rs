@@ -96,6 +96,12 @@ impl State {
         live.map(|(_, inode)| inode.allocated()).sum()
     }
 
+    /// How long the files are that have a name, together.
+    pub(crate) fn stored(&self) -> u64 {
+        let named = self.inodes.iter().filter(|(node, _)| self.names.is_linked(**node));
+        named.map(|(_, inode)| inode.len()).sum()
+    }
+
     /// Forgets files that no name, handle or crash can lead to.
     pub(crate) fn collect(&mut self) {
         let Self { names, inodes, paths, handles, .. } = self;

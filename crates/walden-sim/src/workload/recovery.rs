@@ -95,9 +95,9 @@ impl Run {
         }
     }
 
-    /// Opening read little more than there is.
+    /// Opening read not much more than there is.
     pub(crate) fn check_work(&self) -> Checked {
-        let (read, stored) = (self.disk.bytes_read(), self.disk.used());
+        let (read, stored) = (self.disk.bytes_read(), self.disk.bytes_stored());
         hold(Rule::Work, read <= 4 * stored, || format!("opening read {read} bytes of {stored}"))
     }
 

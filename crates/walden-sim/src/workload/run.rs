@@ -337,7 +337,7 @@ impl Run {
     /// After how many steps all of the log is read. One history in eight does so after each. The others leave what
     /// the log buffers where it is: reading would have it written first.
     const fn whole_every(&self) -> u64 {
-        if self.setup.seed % 8 == 5 { 1 } else { 16 }
+        if self.setup.seed / 4 % 8 == 5 { 1 } else { 16 }
     }
 
     /// Nobody else can write meanwhile.

@@ -21,8 +21,8 @@ pub(crate) struct Opened {
     storage: Arc<dyn Storage>,
     /// `None`: not looked for yet.
     index: Mutex<Option<Option<Arc<IndexFile>>>>,
-    /// What was known of the index when the file was last open.
-    proof: Option<Proof>,
+    /// What is known of it. Apart, so that who only wants to keep that need not wait while the index is read.
+    proof: Mutex<Option<Proof>>,
 }
 
 impl Opened {
@@ -37,11 +37,18 @@ impl Opened {
         let mut index = self.index.lock();
         index
             .get_or_insert_with(|| {
-                let storage = &*self.storage;
-                IndexFile::open(storage, path, log_id, ordinal, segment_len, self.proof)
-                    .map(Arc::new)
+                let (storage, known) = (&*self.storage, self.proof.lock().take());
+                let index =
+                    IndexFile::open(storage, path, log_id, ordinal, segment_len, known.as_ref());
+                *self.proof.lock() = index.as_ref().map(IndexFile::proof);
+                index.map(Arc::new)
             })
             .clone()
+    }
+
+    fn forget_index(&self) {
+        *self.index.lock() = None;
+        *self.proof.lock() = None;
     }
 }
 
@@ -89,7 +96,7 @@ impl FileCache {
             let kept = self.kept.lock();
             match kept.get(ordinal) {
                 Some(opened) => return Ok(Arc::clone(opened)),
-                None => kept.proofs.get(&ordinal).copied(),
+                None => kept.proofs.get(&ordinal).cloned(),
             }
         };
         let file = self
@@ -97,28 +104,24 @@ impl FileCache {
             .open(path, Access::Read)
             .map_err(|error| Error::io("open the segment", path, error))?;
         let (storage, index) = (Arc::clone(&self.storage), Mutex::new(None));
-        let opened = Arc::new(Opened { file, storage, index, proof });
+        let opened = Arc::new(Opened { file, storage, index, proof: Mutex::new(proof) });
         let oldest = self.kept.lock().keep(ordinal, Arc::clone(&opened));
-        if let Some((ordinal, oldest)) = oldest {
-            self.remember(ordinal, &oldest);
+        if let Some((ordinal, oldest)) = oldest
+            && let Some(proof) = oldest.proof.lock().clone()
+        {
+            // Opened again, its index is not read as a whole again.
+            self.kept.lock().proofs.insert(ordinal, proof);
         }
         Ok(opened)
-    }
-
-    /// Opened again, the file's index is not read as a whole again.
-    fn remember(&self, ordinal: u64, oldest: &Opened) {
-        let proof = match &*oldest.index.lock() {
-            Some(Some(index)) => index.proof(),
-            _ => return,
-        };
-        self.kept.lock().proofs.insert(ordinal, proof);
     }
 
     /// Lets go of a file that was removed.
     pub(crate) fn remove(&self, ordinal: u64) {
         let mut kept = self.kept.lock();
         kept.files.retain(|(key, _)| *key != ordinal);
-        kept.proofs.remove(&ordinal);
+        // With those before it, which have nothing to gain: of a file that a reader opened once more before it was
+        // removed, one would stay.
+        kept.proofs.retain(|key, _| *key > ordinal);
     }
 
     /// Looks for the index anew at the next use.
@@ -126,7 +129,7 @@ impl FileCache {
         let mut kept = self.kept.lock();
         kept.proofs.remove(&ordinal);
         if let Some(opened) = kept.get(ordinal) {
-            *opened.index.lock() = None;
+            opened.forget_index();
         }
     }
 }

@@ -214,8 +214,8 @@ impl Log {
         own_turn: bool,
     ) -> Result<Appended> {
         let (len, size) = (measure.1, self.settings.segment_size);
-        let now = self.clock.now_coarse_micros();
         loop {
+            let now = self.clock.now_coarse_micros();
             let mut appender = self.room_for(len, own_turn)?;
             if appender.must_rotate(len, size) {
                 self.rotate(&mut appender)?;

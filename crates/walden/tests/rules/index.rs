@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use walden::SyncStrategy;
+use walden::{SyncStrategy, Wal};
 use walden_sim::Rng;
 
 use crate::support::{Lab, entries, payloads, read_only};
@@ -148,18 +148,22 @@ fn an_index_lost_or_garbled_never_changes_what_is_read() {
     }
 }
 
+/// Appends to more segments than files are kept open for, records of many sizes, so that places must be looked up.
+fn fill(wal: &Wal) {
+    while wal.stats().segments < 101 {
+        let len = usize::try_from(wal.next_seq() % 61).unwrap();
+        wal.append(vec![b'x'; len]).unwrap();
+        wal.tick().unwrap();
+    }
+}
+
 /// More segments than files are kept open for: an index is read as a whole once, and not each time that its file is opened
 /// again.
 #[test]
 fn an_index_is_proved_once_however_many_segments_there_are() {
     let lab = Lab::new(SyncStrategy::OsCache, 20_000);
     let wal = lab.open();
-    while wal.stats().segments < 101 {
-        // Of many sizes, so that places must be looked up.
-        let len = usize::try_from(wal.next_seq() % 61).unwrap();
-        wal.append(vec![b'x'; len]).unwrap();
-        wal.tick().unwrap();
-    }
+    fill(&wal);
     let indexes = lab.names(".idx");
     let entries: usize = indexes.iter().map(|name| lab.read(name).len() - 96).sum();
     assert!(indexes.len() >= 100 && entries > 16 * 1000, "{} of {entries} bytes", indexes.len());
@@ -172,4 +176,38 @@ fn an_index_is_proved_once_however_many_segments_there_are() {
     };
     let (once, twice) = (look_up_everywhere(), look_up_everywhere());
     assert!(twice + entries as u64 * 9 / 10 < once, "{once}, then {twice} bytes of {entries}");
+}
+
+/// Section 8: what an index leads to is checked; but a payload may embed records. One that was proved, and decayed while its
+/// file was not open, leads nowhere.
+#[test]
+fn an_index_that_decays_once_it_was_proved_is_not_followed() {
+    let other = Lab::new(SyncStrategy::OsCache, 20_000);
+    let wal = other.open();
+    (1..=40_u8).for_each(|seq| drop(wal.append([seq; 8]).unwrap()));
+    wal.close().unwrap();
+    let foreign = other.read("segment-0000.wal");
+
+    let lab = Lab::new(SyncStrategy::OsCache, 20_000);
+    let wal = lab.open();
+    wal.append("first").unwrap();
+    wal.append(&foreign).unwrap();
+    fill(&wal);
+    let look_up_everywhere = || {
+        for seq in (34..wal.next_seq()).step_by(300) {
+            assert_eq!(wal.get(seq).unwrap().unwrap().payload.len() as u64, seq % 61);
+        }
+    };
+    look_up_everywhere();
+    // The index's second entry leads to seq id 33: now to the one embedded in the payload of the second record.
+    let mut index = lab.read("segment-0000.idx");
+    let offset = 33 + 20 + 32 * 36_u64;
+    index[96 + 16..96 + 24].copy_from_slice(&offset.to_le_bytes());
+    lab.write("segment-0000.idx", &index);
+    look_up_everywhere();
+    wal.truncate_back(35).unwrap();
+    assert_eq!(wal.get(35).unwrap().unwrap().payload.len(), 35);
+    wal.close().unwrap();
+    let (first, found) = entries(&lab.open());
+    assert_eq!((first, found.len(), found[34].len()), (1, 35, 35));
 }
