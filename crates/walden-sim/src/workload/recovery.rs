@@ -84,9 +84,10 @@ impl Run {
 
     fn open_in_peace(&mut self, floors: Floors) -> Checked {
         self.counts.openings += 1;
+        let stored = self.disk.bytes_stored();
         match self.open() {
             Ok(wal) => {
-                self.check_work()?;
+                self.check_work(stored)?;
                 self.check_found(&wal, floors.kill)?;
                 self.wal = Some(wal);
                 Ok(())
@@ -95,9 +96,9 @@ impl Run {
         }
     }
 
-    /// Opening read not much more than there is.
-    pub(crate) fn check_work(&self) -> Checked {
-        let (read, stored) = (self.disk.bytes_read(), self.disk.bytes_stored());
+    /// Opening read not much more than there is, or was when it began.
+    pub(crate) fn check_work(&self, before: u64) -> Checked {
+        let (read, stored) = (self.disk.bytes_read(), self.disk.bytes_stored().max(before));
         hold(Rule::Work, read <= 4 * stored, || format!("opening read {read} bytes of {stored}"))
     }
 

@@ -98,14 +98,14 @@ fn what_is_lost_or_altered_is_found() {
 #[test]
 fn an_opening_that_reads_all_again_and_again_is_found() {
     let run = Run::new(Setup::new(SyncStrategy::Always, 4096)).unwrap();
-    run.check_work().unwrap();
+    run.check_work(0).unwrap();
     let manifest = run.disk.open("/log/segment.manifest".as_ref(), Access::Read).unwrap();
     let mut page = [0; 4096];
     while run.disk.bytes_read() <= 4 * run.disk.bytes_stored() {
-        run.check_work().unwrap();
+        run.check_work(0).unwrap();
         assert_eq!(manifest.read_at(&mut page, 0).unwrap(), page.len());
     }
-    let found = run.check_work().unwrap_err();
+    let found = run.check_work(0).unwrap_err();
     assert_eq!(found.rule, Rule::Work, "{found}");
 }
 
