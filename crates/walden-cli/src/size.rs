@@ -32,6 +32,15 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     })
 }
 
+/// A size that a segment can have.
+pub(crate) fn parse_segment_size(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("a segment needs room for a record".to_owned()),
+        bytes if bytes > 128 << 40 => Err("a segment has at most 128 TiB".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
 /// `7d`, `12h`, `30m`, `10s`, `2w`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     parse(text, &DURATIONS)

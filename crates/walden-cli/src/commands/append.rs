@@ -57,7 +57,7 @@ pub(crate) struct Append {
     separate: bool,
 
     /// Begin a new segment file after so many bytes, such as 64MiB
-    #[arg(long, value_parser = size::parse_size, value_name = "SIZE")]
+    #[arg(long, value_parser = size::parse_segment_size, value_name = "SIZE")]
     segment_size: Option<u64>,
 }
 

@@ -302,6 +302,8 @@ fn arguments_that_make_no_sense_are_2() {
         &["append", "log", "--batch", "0"],
         &["append", "log", "--separate"],
         &["append", "log", "--segment-size", "1.5x"],
+        &["append", "log", "--segment-size", "0"],
+        &["append", "log", "--segment-size", "129TiB"],
         &["append", "log", "--sync", "never"],
         &["truncate", "log"],
         &["truncate", "log", "--front", "1", "--back", "1"],

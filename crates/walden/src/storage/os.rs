@@ -194,23 +194,9 @@ impl File for OsFile {
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        use rustix::io::Errno;
-        loop {
-            return match rustix::fs::fallocate(
-                &self.file,
-                rustix::fs::FallocateFlags::empty(),
-                offset,
-                len,
-            ) {
-                Ok(()) => Ok(()),
-                Err(Errno::INTR) => continue,
-                // INVAL: ZFS and some FUSE filesystems answer so where they mean "unsupported".
-                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV | Errno::INVAL) => {
-                    Err(io::ErrorKind::Unsupported.into())
-                }
-                Err(error) => Err(error.into()),
-            };
-        }
+        in_pieces(offset, len, |offset, len| {
+            rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), offset, len)
+        })
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -228,5 +214,74 @@ impl File for OsFile {
 
     fn modified(&self) -> io::Result<SystemTime> {
         self.file.metadata()?.modified()
+    }
+}
+
+/// Allocates `len` bytes from `offset` on. tmpfs lets go of a call that a signal interrupts, and of what it has come to: so
+/// in smaller pieces then, which get through between the signals of a profiler, say.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn in_pieces(
+    mut offset: u64,
+    len: u64,
+    mut allocate: impl FnMut(u64, u64) -> rustix::io::Result<()>,
+) -> io::Result<()> {
+    use rustix::io::Errno;
+    /// What takes tmpfs some ten microseconds.
+    const LEAST: u64 = 64 << 10;
+    /// With each the piece is half as long; as often again at the least length.
+    const MOST_INTERRUPTIONS: u32 = 100;
+    let end = offset.saturating_add(len);
+    let (mut piece, mut interrupted) = (len, 0);
+    while offset < end {
+        let len = piece.min(end - offset);
+        match allocate(offset, len) {
+            Ok(()) => (offset, interrupted) = (offset + len, 0),
+            Err(Errno::INTR) if interrupted < MOST_INTERRUPTIONS => {
+                (piece, interrupted) = ((len / 2).max(LEAST), interrupted + 1);
+            }
+            // INVAL: ZFS and some FUSE filesystems answer so where they mean "unsupported". INTR, again and again: so it is.
+            Err(Errno::INTR | Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV | Errno::INVAL) => {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux", not(walden_model)))]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_is_interrupted_is_allocated_in_pieces() {
+        // A signal comes before a MiB is done, as it does on tmpfs under a profiler.
+        let mut done = Vec::new();
+        in_pieces(100, (64 << 20) + 5, |offset, len| {
+            if len > 1 << 20 {
+                return Err(Errno::INTR);
+            }
+            done.push((offset, len));
+            Ok(())
+        })
+        .unwrap();
+        let next = done.iter().try_fold(100, |at, (offset, len)| (at == *offset).then(|| at + len));
+        assert_eq!(next, Some(100 + (64 << 20) + 5));
+        assert!(done.len() < 200, "{}", done.len());
+    }
+
+    #[test]
+    fn what_is_interrupted_for_ever_is_not_to_be_had() {
+        let mut calls = 0;
+        let refused = in_pieces(0, 1 << 30, |_, _| {
+            calls += 1;
+            Err(Errno::INTR)
+        });
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
+        assert!(calls < 200, "{calls}");
+        let full = in_pieces(0, 5, |_, _| Err(Errno::NOSPC)).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
     }
 }
