@@ -184,7 +184,9 @@ fn an_index_is_proved_once_however_many_segments_there_are() {
 fn an_index_that_decays_once_it_was_proved_is_not_followed() {
     let other = Lab::new(SyncStrategy::OsCache, 20_000);
     let wal = other.open();
-    (1..=40_u8).for_each(|seq| drop(wal.append([seq; 8]).unwrap()));
+    for seq in 1..=40_u8 {
+        wal.append([seq; 8]).unwrap();
+    }
     wal.close().unwrap();
     let foreign = other.read("segment-0000.wal");
 
