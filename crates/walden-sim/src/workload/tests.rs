@@ -110,6 +110,11 @@ fn an_opening_that_reads_all_again_and_again_is_found() {
 }
 
 #[test]
+fn what_an_opening_reads_before_it_removes_it_counts() {
+    History::of_seed(37_214_015).run().unwrap();
+}
+
+#[test]
 fn a_fault_without_a_rule_for_it_is_found() {
     let setup = Setup::new(SyncStrategy::Always, 4096);
     let mut run = Run::new(setup).unwrap();

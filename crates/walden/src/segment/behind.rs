@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::index::{EVERY, IndexFile};
+use super::index::{BLOCK, EVERY, IndexFile};
 use super::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
 use crate::record::{HEADER_LEN, Header};
 use crate::storage::File;
@@ -139,13 +139,20 @@ pub(crate) fn find_behind_loss(
     let mut budget = end.saturating_mul(4);
     if let Some(index) = index {
         let first = target.saturating_sub(index.first_seq).div_ceil(EVERY);
-        for i in first..index.entries {
-            let Some(entry) = index.entry(i) else { break };
+        let mut next = first;
+        while next < index.entries && budget > 0 {
+            let i = next;
+            budget = budget.saturating_sub(super::READ_AHEAD);
+            let Some(entry) = index.entry(i) else {
+                // None of those that are proved with it.
+                next = (i / BLOCK + 1) * BLOCK;
+                continue;
+            };
+            next = i + 1;
             let holds = index.first_seq.saturating_add(i.saturating_mul(EVERY));
-            if budget == 0 || entry.offset >= end {
+            if entry.offset >= end {
                 break;
             }
-            budget = budget.saturating_sub(super::READ_AHEAD);
             if !is_border(&mut source, entry.offset, end, holds)? {
                 continue;
             }

@@ -119,9 +119,13 @@ impl FileCache {
     pub(crate) fn remove(&self, ordinal: u64) {
         let mut kept = self.kept.lock();
         kept.files.retain(|(key, _)| *key != ordinal);
-        // With those before it, which have nothing to gain: of a file that a reader opened once more before it was
-        // removed, one would stay.
-        kept.proofs.retain(|key, _| *key > ordinal);
+        kept.proofs.remove(&ordinal);
+    }
+
+    /// Forgets the indexes of all files up to this one, which were removed: a reader may have opened one once more before.
+    pub(crate) fn forget_up_to(&self, ordinal: u64) {
+        let mut kept = self.kept.lock();
+        kept.proofs = kept.proofs.split_off(&ordinal.saturating_add(1));
     }
 
     /// Looks for the index anew at the next use.

@@ -172,7 +172,7 @@ pub(crate) struct Proof {
 }
 
 /// Entries of an index that are read and proved together, later.
-const BLOCK: u64 = 64;
+pub(crate) const BLOCK: u64 = 64;
 const BLOCK_LEN: usize = 1024;
 const _: () = assert!(BLOCK_LEN as u64 == BLOCK * ENTRY_LEN);
 
@@ -255,8 +255,7 @@ impl IndexFile {
         if !ours || file.len().ok()? != len || entries > most_entries(segment_len) {
             return None;
         }
-        // A single entry is read without its neighbours later. What it points to is a sound record, but a
-        // payload can embed one: an entry that decayed must not lead there.
+        // What an entry points to is a sound record, but a payload can embed one: one that decayed must not lead there.
         let crc = u32_at(80)?;
         let proof = match known.filter(|known| (known.crc, known.entries) == (crc, entries)) {
             Some(known) => known.clone(),
@@ -433,6 +432,31 @@ mod tests {
                 // Where the next entry is in the next block it is not read for that.
                 let at_the_end = !even && (seq.saturating_sub(100) / EVERY) % BLOCK == BLOCK - 1;
                 assert!(found == known || at_the_end, "{seq}: {found:?}, {known:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_that_decays_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.idx");
+        let (mut index, mut offset) = (Index::default(), 0);
+        for seq in 1..=200 * EVERY {
+            index.add(offset, seq, seq + 1, 0);
+            offset += 30 + seq % 7;
+        }
+        let bytes = index.encode(7, 3, 1 << 24);
+        // The second block, and the last, which is short.
+        for (block, from, to) in [(1, 64, 128), (3, 192, 200)] {
+            write_file(&OsStorage, &path, &bytes).unwrap();
+            let file = IndexFile::open(&OsStorage, &path, 7, 3, 1 << 24, None).unwrap();
+            let mut decayed = bytes.clone();
+            decayed[HEADER_LEN + block * BLOCK_LEN + 17] ^= 4;
+            std::fs::write(&path, decayed).unwrap();
+            for i in 0..201 {
+                let sound = i < 200 && !(from..to).contains(&i);
+                assert_eq!(file.entry(i).is_some(), sound, "{i}");
+                assert!(i == 200 || file.before(1 + i * EVERY).is_some() == sound, "{i}");
             }
         }
     }

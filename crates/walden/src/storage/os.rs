@@ -228,7 +228,7 @@ fn in_pieces(
     use rustix::io::Errno;
     /// What takes tmpfs some ten microseconds.
     const LEAST: u64 = 64 << 10;
-    /// With each the piece is half as long; as often again at the least length.
+    /// In a row.
     const MOST_INTERRUPTIONS: u32 = 100;
     let end = offset.saturating_add(len);
     let (mut piece, mut interrupted) = (len, 0);
@@ -239,8 +239,8 @@ fn in_pieces(
             Err(Errno::INTR) if interrupted < MOST_INTERRUPTIONS => {
                 (piece, interrupted) = ((len / 2).max(LEAST), interrupted + 1);
             }
-            // INVAL: ZFS and some FUSE filesystems answer so where they mean "unsupported". INTR, again and again: so it is.
-            Err(Errno::INTR | Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV | Errno::INVAL) => {
+            // INVAL: ZFS and some FUSE filesystems answer so where they mean "unsupported".
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV | Errno::INVAL) => {
                 return Err(io::ErrorKind::Unsupported.into());
             }
             Err(error) => return Err(error.into()),
@@ -273,13 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_interrupted_for_ever_is_not_to_be_had() {
+    fn what_is_interrupted_for_ever_is_an_error() {
         let mut calls = 0;
         let refused = in_pieces(0, 1 << 30, |_, _| {
             calls += 1;
             Err(Errno::INTR)
         });
-        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Interrupted);
         assert!(calls < 200, "{calls}");
         let full = in_pieces(0, 5, |_, _| Err(Errno::NOSPC)).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
