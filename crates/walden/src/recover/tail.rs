@@ -44,10 +44,11 @@ pub(crate) fn active_after_cut(keeper: &Keeper) -> Result<Active> {
 /// # Errors
 /// Nothing was cut then: `OutOfSpace` where there is no room for a copy. It can be tried again.
 pub(crate) fn cut_tail(keeper: &mut Keeper, scan: &Scan) -> Result<CutTail> {
+    // First: where there is no room for a copy, what was found counts as durable all the same, and so must its names.
+    keeper.sync_dir()?;
     let generation = keeper.manifest.generation;
     let kept = quarantine::keep_tails(&*keeper.storage, &keeper.names, scan, generation)?;
     let last = scan.segments.iter().rposition(scan::Scanned::has_records);
-    keeper.sync_dir()?;
     for (at, scanned) in scan.segments.iter().enumerate() {
         match (last, scan.segments.get(at + 1)) {
             (Some(last), Some(successor)) if at < last => {

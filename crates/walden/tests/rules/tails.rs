@@ -1,5 +1,6 @@
 //! A torn tail that could not be cut off at once: what is tried again, and what comes of each step that fails.
 
+use walden::storage::{Access, Storage};
 use walden::{ErrorKind, SyncStrategy};
 use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind};
 
@@ -138,4 +139,26 @@ fn a_read_that_lies_is_damage_and_changes_nothing() {
     lies();
     assert_eq!(lab.read(&last), before);
     assert_eq!(entries(&lab.open()), (1, payloads(1..=8)));
+}
+
+/// Section 4.6: "open syncs what it found before acting on it". Entries that opening reports are durable, with the names of
+/// their segments, though there is no room to put the tail behind them aside.
+#[test]
+fn what_is_found_before_a_tail_that_cannot_be_cut_is_durable_with_its_names() {
+    let lab = Lab::new(SyncStrategy::OsCache, 240);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=8);
+    std::mem::forget(wal);
+    let lab = lab.kill();
+    let last = lab.disk.open(&lab.path("segment-0002.wal"), Access::ReadWrite).unwrap();
+    assert_eq!(last.write_at(&[0xa5; 40], 160).unwrap(), 40);
+    lab.names(".next").iter().for_each(|name| lab.remove(name));
+    // Made for the first copy, the folder of copies brings a sync with it.
+    lab.write("segment.quarantine/earlier", b"");
+    lab.disk.set_capacity(Some(lab.disk.used()));
+    let wal = lab.open();
+    assert!(wal.recovery().cut.is_some_and(|cut| !cut.done));
+    assert_eq!(wal.durable_seq(), 8);
+    std::mem::forget(wal);
+    assert_eq!(entries(&lab.power_cut().open()), (1, payloads(1..=8)));
 }
