@@ -98,7 +98,9 @@ impl Foreign {
             return self.refuse_rolled_back(&found);
         }
         let cut = self.cut(work, &found.manifest)?;
-        if cut.is_some() {
+        // With the segment that was read last the epochs that would tell of a cut may be gone: its end is no place to go on
+        // from then.
+        if cut.is_some() || !listing.has(work.survey.tail().ordinal) {
             work.survey.forget();
         }
         let before = work.survey.tail();

@@ -21,6 +21,11 @@ pub(super) struct Listing {
 }
 
 impl Listing {
+    /// Whether a segment is there.
+    pub(super) fn has(&self, ordinal: u64) -> bool {
+        self.wals.contains(&ordinal)
+    }
+
     pub(super) fn read(storage: &dyn Storage, names: &Names) -> Result<Self> {
         let entries = storage.list(names.dir()).map_err(|error| match error.kind() {
             Io::NotFound => not_found(names),

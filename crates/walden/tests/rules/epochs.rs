@@ -339,5 +339,39 @@ fn a_read_only_position_at_the_first_entry_that_is_left() {
             7 => assert_eq!(read.unwrap(), other(7)),
             _ => assert!(read.unwrap_err().is_removed()),
         }
+        // And on, to the end.
+        for seq in 8..=10 {
+            reader.seek(seq).unwrap();
+            let entry = reader.read_next().unwrap().map(|entry| entry.payload.to_vec());
+            assert_eq!(entry, Some(other(seq)), "{seq}, cut in front of {front}");
+        }
     }
+}
+
+/// As above, but less was appended again than had been read, and the segment that the reader came to the end of is gone: it
+/// goes on to the end of what is there, and does not wait where the old history ended.
+#[test]
+fn a_read_only_log_goes_on_where_all_that_it_had_read_is_gone() {
+    let lab = Lab::new(SyncStrategy::OsCache, 240);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=4);
+    let log = lab.reader();
+    let mut reader = log.reader_at(4).unwrap();
+    assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(4));
+    wal.truncate_back(1).unwrap();
+    for seq in 2..=5 {
+        wal.append(other(seq)).unwrap();
+    }
+    wal.close().unwrap();
+    let wal = lab.open();
+    for seq in 6..=8 {
+        wal.append(other(seq)).unwrap();
+    }
+    wal.truncate_front(6).unwrap();
+    reader.seek(6).unwrap();
+    for seq in 6..=8 {
+        let entry = reader.read_next().unwrap().map(|entry| entry.payload.to_vec());
+        assert_eq!(entry, Some(other(seq)), "{seq}");
+    }
+    assert!(reader.read_next().unwrap().is_none());
 }
