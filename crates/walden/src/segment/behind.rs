@@ -183,6 +183,7 @@ mod tests {
 
     use super::*;
     use crate::record::encode;
+    use crate::segment::index::{Index, write_file};
     use crate::storage::{OsStorage, Storage, write_full};
 
     #[test]
@@ -206,6 +207,38 @@ mod tests {
         let mut source = RecordSource::new(file, ONE_RECORD);
         let all = back_from(&mut source, end, 0, 1).unwrap();
         assert_eq!(all, Some(Reached { offset: at[2], seq: 3, next_seq: 6 }));
+    }
+
+    /// Two losses, and a block of the index between them that decayed once it was proved: the next block leads there still.
+    #[test]
+    fn a_block_of_the_index_that_decayed_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, index_path) = (dir.path().join("a"), dir.path().join("a.idx"));
+        let file = OsStorage::new().create(&path).unwrap();
+        let (mut bytes, mut at, mut index) = (Vec::new(), vec![0], Index::default());
+        for seq in 1..=3 * BLOCK * EVERY {
+            at.push(u64::try_from(bytes.len()).unwrap());
+            index.add(at[at.len() - 1], seq, seq + 1, 0);
+            encode(&mut bytes, seq, &[&b"of many sizes"[..usize::try_from(seq % 13).unwrap()]]);
+        }
+        let end = u64::try_from(bytes.len()).unwrap();
+        for lost in [10, 5000] {
+            bytes[usize::try_from(at[lost]).unwrap()] ^= 1;
+        }
+        write_full(&*file, &bytes, 0).unwrap();
+        let mut encoded = index.encode(7, 3, end);
+        write_file(&OsStorage::new(), &index_path, &encoded).unwrap();
+        let index = IndexFile::open(&OsStorage::new(), &index_path, 7, 3, end, None).unwrap();
+        let leads_there = || {
+            let found = find_behind_loss(&file, Some(&index), end, 100).unwrap();
+            found.is_some_and(|found| found > at[10] && found <= at[100])
+        };
+        assert!(leads_there());
+        // An entry of the block with seq ids 1 to 2048.
+        encoded[96 + 16 * 5] ^= 1;
+        std::fs::write(&index_path, &encoded).unwrap();
+        assert!(index.entry(5).is_none() && leads_there());
+        assert_eq!(find_behind_loss(&file, None, end, 100).unwrap(), None, "from the end alone");
     }
 
     /// The last record's footer has a flipped bit and leads to a record that its payload embeds, with the seq

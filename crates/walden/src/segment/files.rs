@@ -66,12 +66,17 @@ impl Kept {
         self.files.iter().find(|(key, _)| *key == ordinal).map(|(_, opened)| opened)
     }
 
-    /// Gives what is not kept any more.
-    fn keep(&mut self, ordinal: u64, opened: Arc<Opened>) -> Option<(u64, Arc<Opened>)> {
+    /// Gives the file that is not kept any more, for its descriptor to be closed without the lock. Opened again, its index is
+    /// not read as a whole again.
+    fn keep(&mut self, ordinal: u64, opened: Arc<Opened>) -> Option<Arc<Opened>> {
         let full = self.files.len() >= KEPT;
         let oldest = if full { self.files.pop_front() } else { None };
         self.files.push_back((ordinal, opened));
-        oldest
+        let (ordinal, oldest) = oldest?;
+        if let Some(proof) = oldest.proof.lock().clone() {
+            self.proofs.insert(ordinal, proof);
+        }
+        Some(oldest)
     }
 }
 
@@ -106,12 +111,7 @@ impl FileCache {
         let (storage, index) = (Arc::clone(&self.storage), Mutex::new(None));
         let opened = Arc::new(Opened { file, storage, index, proof: Mutex::new(proof) });
         let oldest = self.kept.lock().keep(ordinal, Arc::clone(&opened));
-        if let Some((ordinal, oldest)) = oldest
-            && let Some(proof) = oldest.proof.lock().clone()
-        {
-            // Opened again, its index is not read as a whole again.
-            self.kept.lock().proofs.insert(ordinal, proof);
-        }
+        drop(oldest);
         Ok(opened)
     }
 
@@ -120,12 +120,6 @@ impl FileCache {
         let mut kept = self.kept.lock();
         kept.files.retain(|(key, _)| *key != ordinal);
         kept.proofs.remove(&ordinal);
-    }
-
-    /// Forgets the indexes of all files up to this one, which were removed: a reader may have opened one once more before.
-    pub(crate) fn forget_up_to(&self, ordinal: u64) {
-        let mut kept = self.kept.lock();
-        kept.proofs = kept.proofs.split_off(&ordinal.saturating_add(1));
     }
 
     /// Looks for the index anew at the next use.

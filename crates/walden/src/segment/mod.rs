@@ -141,11 +141,6 @@ impl Segment {
         self.files.remove(self.ordinal);
     }
 
-    /// Forgets what is known of this and earlier segments, all of which were removed.
-    pub(crate) fn forget_up_to_here(&self) {
-        self.files.forget_up_to(self.ordinal);
-    }
-
     /// Bytes that hold records.
     ///
     /// # Errors

@@ -42,9 +42,6 @@ impl Keeper {
     /// `Io`, the first: what is left is tried again by the next call, and removed when the log is opened.
     pub(crate) fn remove_front(&mut self, dead: Vec<Arc<Segment>>) -> Result<()> {
         let mut result = Ok(());
-        if let Some(last) = dead.last() {
-            last.forget_up_to_here();
-        }
         for segment in std::mem::take(&mut self.unremoved).into_iter().chain(dead) {
             let removed = self
                 .remove_if_there(&segment.path)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use walden::storage::{Access, File, Storage};
-use walden::{Event, LogReader, SyncStrategy};
+use walden::{Event, LogReader, SyncStrategy, Wal};
 use walden_sim::SimDisk;
 
 use crate::support::{DIR, Lab, entries, payload, payloads};
@@ -310,6 +310,23 @@ fn positions_outside_the_log_are_errors() {
     }
 }
 
+/// Behind seq id 1 another history up to `middle`; opened anew, it goes on up to `last`, and all before `front` is cut off.
+fn replaced(lab: &Lab, wal: Wal, middle: u64, last: u64, front: u64) -> Wal {
+    let append = |wal: &Wal, seqs: std::ops::RangeInclusive<u64>| {
+        for seq in seqs {
+            assert_eq!(wal.append(other(seq)).unwrap(), seq);
+        }
+    };
+    wal.truncate_back(1).unwrap();
+    append(&wal, 2..=middle);
+    wal.close().unwrap();
+    drop(wal);
+    let wal = lab.open();
+    append(&wal, middle + 1..=last);
+    wal.truncate_front(front).unwrap();
+    wal
+}
+
 /// A reader of another process that has not looked since: the log was cut behind it, as much was appended again, and then all
 /// of that was cut off in front, with the history that would tell. Where it stands is the log's first entry now. Nothing that
 /// it had is there under another's seq id, and it reads on.
@@ -324,16 +341,7 @@ fn a_read_only_position_at_the_first_entry_that_is_left() {
         for seq in 1..=6 {
             assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(seq));
         }
-        wal.truncate_back(1).unwrap();
-        for seq in 2..=6 {
-            wal.append(other(seq)).unwrap();
-        }
-        wal.close().unwrap();
-        let wal = lab.open();
-        for seq in 7..=10 {
-            wal.append(other(seq)).unwrap();
-        }
-        wal.truncate_front(front).unwrap();
+        let _wal = replaced(&lab, wal, 6, 10, front);
         let read = reader.read_next().map(|entry| entry.unwrap().payload.to_vec());
         match front {
             7 => assert_eq!(read.unwrap(), other(7)),
@@ -358,16 +366,7 @@ fn a_read_only_log_goes_on_where_all_that_it_had_read_is_gone() {
     let log = lab.reader();
     let mut reader = log.reader_at(4).unwrap();
     assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(4));
-    wal.truncate_back(1).unwrap();
-    for seq in 2..=5 {
-        wal.append(other(seq)).unwrap();
-    }
-    wal.close().unwrap();
-    let wal = lab.open();
-    for seq in 6..=8 {
-        wal.append(other(seq)).unwrap();
-    }
-    wal.truncate_front(6).unwrap();
+    let _wal = replaced(&lab, wal, 5, 8, 6);
     reader.seek(6).unwrap();
     for seq in 6..=8 {
         let entry = reader.read_next().unwrap().map(|entry| entry.payload.to_vec());
