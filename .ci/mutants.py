@@ -124,7 +124,7 @@ def rules():
         return ["hangs"]
     if code == 0:
         return []
-    return sorted(set(re.findall(r"^    (\w+::\w+)$", out, re.M))) or ["fails"]
+    return sorted(set(re.findall(r"^    (\w+(?:::\w+)+)$", out, re.M))) or ["fails"]
 
 
 def attempt(patch, seeds, both):

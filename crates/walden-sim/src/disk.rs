@@ -12,7 +12,7 @@ use crate::names::ROOT;
 use crate::num::index;
 use crate::state::State;
 use crate::sync::Mutex;
-use crate::world::World;
+use crate::world::{Call, Watch, World};
 use crate::{Fault, SimClock};
 
 /// A simulated disk with a filesystem on it; the [crate's docs](crate) say what it models.
@@ -103,6 +103,7 @@ impl SimDisk {
         let mut copy = self.state().clone();
         copy.handles.clear();
         copy.locks.clear();
+        copy.world.watch = None;
         copy.collect();
         Self::from_state(copy)
     }
@@ -170,11 +171,36 @@ impl SimDisk {
         self.state().world.met
     }
 
+    /// How many calls failed by a rule.
+    pub(crate) fn failed(&self) -> u64 {
+        self.state().world.failed
+    }
+
+    /// How many of those a log may not survive.
+    pub(crate) fn fatal(&self) -> u64 {
+        self.state().world.fatal
+    }
+
+    /// Whether a rule may still act.
+    pub(crate) fn may_fail(&self) -> bool {
+        self.state().world.faults.iter().any(|rule| !rule.is_spent())
+    }
+
     /// The mutating calls, and those that met a fault, in words: `12: write /log/a.wal 4096+512`. At
     /// most the last 65,536.
     #[must_use]
     pub fn op_log(&self) -> Vec<String> {
         self.state().world.words()
+    }
+
+    /// Has each call looked at as it is made, with the disk locked: `watch` must not call it.
+    pub(crate) fn watch(&self, watch: impl Fn(&Call) -> Option<String> + Send + Sync + 'static) {
+        self.state().world.watch = Some(Watch(Arc::new(watch)));
+    }
+
+    /// The first thing that a watch said.
+    pub(crate) fn seen(&self) -> Option<String> {
+        self.state().world.seen.clone()
     }
 
     /// The last lines of the log.

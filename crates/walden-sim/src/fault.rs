@@ -85,6 +85,11 @@ impl OpKind {
         )
     }
 
+    /// Whether it is to make something durable.
+    pub(crate) const fn syncs(self) -> bool {
+        matches!(self, Self::SyncData | Self::SyncAll | Self::SyncDir)
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -208,6 +213,11 @@ impl Fault {
     pub const fn from_nth(mut self, n: u64) -> Self {
         (self.nth, self.once) = (n, false);
         self
+    }
+
+    /// Whether it has acted, and will not again.
+    pub(crate) const fn is_spent(&self) -> bool {
+        self.once && self.seen >= self.nth
     }
 
     /// Counts the call if it fits; the action if it is its turn.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fault::{Action, Fault, OpKind};
+use crate::fault::{Action, ENOSPC, Fault, OpKind};
 
 /// Older lines of the log than this are dropped.
 const MAX_LOG: usize = 1 << 16;
@@ -72,6 +72,19 @@ impl fmt::Display for Call {
     }
 }
 
+/// Says what is wrong with a call.
+type Look = dyn Fn(&Call) -> Option<String> + Send + Sync;
+
+/// Who looks at each call as it is made.
+#[derive(Clone)]
+pub(crate) struct Watch(pub(crate) Arc<Look>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
 /// How a call goes.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
@@ -98,6 +111,14 @@ impl Verdict {
     }
 }
 
+/// Whether a log need not survive that this call fails: a sync, a change that fails for another reason than room, or one
+/// of the manifest, which has its room from the beginning.
+fn is_fatal(call: &Call, code: i32) -> bool {
+    let manifest = call.path.extension().is_some_and(|ending| ending == "manifest");
+    let full = code == ENOSPC && !(manifest && call.op == OpKind::Write);
+    call.op.syncs() || (call.op.mutates() && !full)
+}
+
 #[derive(Debug, Clone)]
 enum Line {
     Note(String),
@@ -112,9 +133,16 @@ pub(crate) struct World {
     pub(crate) read: u64,
     /// How many calls met a fault.
     pub(crate) met: u64,
+    /// How many calls failed by one.
+    pub(crate) failed: u64,
+    /// How many of those a log need not survive.
+    pub(crate) fatal: u64,
     pub(crate) stopped: bool,
     /// The mutation that stops the world, and how many bytes of it happen if it is a write.
     pub(crate) stop_at: Option<(u64, usize)>,
+    pub(crate) watch: Option<Watch>,
+    /// The first thing that the watch said.
+    pub(crate) seen: Option<String>,
     log: VecDeque<Line>,
 }
 
@@ -126,6 +154,9 @@ impl World {
     pub(crate) fn meet(&mut self, call: Call) -> Verdict {
         if self.stopped {
             return Verdict::stop(0);
+        }
+        if self.seen.is_none() {
+            self.seen = self.watch.as_ref().and_then(|watch| watch.0(&call));
         }
         if call.mutates {
             self.mutations += 1;
@@ -156,6 +187,10 @@ impl World {
         }
         if hit.is_some() || !delay.is_zero() {
             self.met += 1;
+        }
+        if let Some(Action::Error(code) | Action::Torn(_, code)) = hit {
+            self.failed += 1;
+            self.fatal += u64::from(is_fatal(&call, code));
         }
         if call.mutates || hit.is_some() {
             self.push(call, hit.map(|action| action.to_string()));

@@ -186,7 +186,7 @@ impl Log {
     }
 
     /// Which of the locks that may be held together are held, in their order.
-    #[cfg(all(test, not(walden_model)))]
+    #[cfg(not(walden_model))]
     pub(crate) fn held(&self) -> Vec<&'static str> {
         let held = [
             ("leadership", self.leadership.is_taken()),

@@ -3,6 +3,8 @@
 #[cfg(test)]
 #[cfg(not(walden_model))]
 mod locks;
+#[cfg(not(walden_model))]
+mod probe;
 
 use std::fmt;
 use std::future::Future;

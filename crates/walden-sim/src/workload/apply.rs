@@ -224,7 +224,7 @@ impl Run {
     fn reopen(&mut self, wal: &Wal, strategy: SyncStrategy, backup: bool) -> Done {
         self.held.leave_log();
         // Where a new segment could not be made, there is none to end with.
-        let lacking = self.limited || self.disk.faults_met() > 0 || wal.stats().open_segments == 0;
+        let lacking = self.limited || self.disk.failed() > 0 || wal.stats().open_segments == 0;
         self.wal = None;
         wal.close()?;
         self.held.check_closed()?;
@@ -244,11 +244,7 @@ impl Run {
         self.find_consumer(&opened)?;
         self.wal = Some(opened);
         // Closing synced everything; the disk may have stopped at a call whose failure opening survives.
-        if self.disk.stopped() || !self.disk.faults().is_empty() {
-            Ok(())
-        } else {
-            Ok(self.check_whole()?)
-        }
+        if self.disk.stopped() || self.disk.may_fail() { Ok(()) } else { Ok(self.check_whole()?) }
     }
 
     /// The complete segments of the closed log are compressed, or the next time stored as they were.

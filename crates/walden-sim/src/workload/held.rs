@@ -145,13 +145,16 @@ impl Held {
     }
 
     /// The log has failed: tickets before `durable` are fine, all others get the cause.
-    pub(crate) fn check_failed(&mut self, durable: u64) -> Checked {
+    /// `cut` is where a cut that did not return began.
+    pub(crate) fn check_failed(&mut self, durable: u64, cut: Option<u64>) -> Checked {
         for held in std::mem::take(&mut self.tickets) {
             let said = held.what.wait_timeout(Duration::ZERO);
             let right = match &said {
                 Ok(Some(_)) => held.cut.is_none() && held.at <= durable,
                 Ok(None) => false,
-                Err(error) if error.is_truncated() => true,
+                Err(error) if error.is_truncated() => {
+                    held.cut.is_some() || cut.is_some_and(|cut| held.at > cut)
+                }
                 Err(error) => error.is_poisoned() && held.at > durable,
             };
             hold(Rule::Poison, right, || format!("{held:?}, durable before {durable}: {said:?}"))?;

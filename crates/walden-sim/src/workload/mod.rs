@@ -1,8 +1,8 @@
 //! Histories of a log against a model: everything a log can do, on a disk that fails, fills up, loses power and
 //! is opened again, with the promises checked after every step: the watermarks, what is stored beside the log, an entry,
 //! and that nobody else can write. All of the log is read after each recovery and every sixteenth step, in one history of
-//! eight after every step; while a fault is set, only what costs no call of the disk is looked at. Of the promises in
-//! `docs/guarantees.md` one is not checked here: which locks are held when (12), for which the log has a test of its own.
+//! eight after every step; while a fault is set, only what costs no call of the disk is looked at.
+//! At every call of the disk, which locks are held.
 //!
 //! A history comes from a seed ([`History::of_seed`]) or is written down ([`History::new`]). Its steps are plain
 //! data, so that one that fails can be shrunk ([`History::shrink`]) to a few steps that fail in the same way.
@@ -38,9 +38,11 @@ mod read;
 mod recovery;
 mod rot;
 mod run;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod violation;
+mod way;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -72,6 +72,11 @@ impl Model {
         self.entries.get(index(at)).map(|known| &*known.payload)
     }
 
+    /// The least that these seq ids take in a buffer: their payloads.
+    pub(crate) fn bytes(&self, seqs: std::ops::Range<u64>) -> u64 {
+        seqs.filter_map(|seq| self.payload(seq)).map(|payload| size(payload.len())).sum()
+    }
+
     pub(crate) fn append(&mut self, payloads: Vec<Vec<u8>>, atomic: bool) {
         for payload in payloads {
             if !atomic {

@@ -5,7 +5,8 @@ use walden::{ErrorKind, RecoveryMode, Wal};
 use super::held::Held;
 use super::op::{Crash, Opening};
 use super::read;
-use super::run::{Run, Stop, must};
+use super::run::{Run, Stop, must, tells_failure};
+use super::tail;
 use super::violation::{Checked, Rule, broken, hold};
 use crate::{CrashPlan, SimDisk};
 
@@ -20,6 +21,7 @@ impl Run {
     /// The process or the machine ends now. What is left must open and hold what was promised.
     pub(crate) fn crash(&mut self, crash: &Crash) -> Checked {
         self.counts.crashes += 1;
+        self.check_way()?;
         let mut floors = Floors { kill: self.model.written, power: self.model.durable };
         if crash.kill && crash.evict {
             self.disk.evict(&mut CrashPlan::seeded(crash.plan));
@@ -68,9 +70,11 @@ impl Run {
                 *floors = Floors { kill: floors.kill.max(next), power: floors.power.max(next) };
             }
             Err(error) => {
-                let stopped = self.disk.stopped() || self.disk.faults_met() > 0;
-                let excused = stopped || (self.limited && error.is_out_of_space());
-                hold(Rule::Refused, excused, || format!("opening: {error}"))?;
+                let failed = self.disk.failed() > 0 && tells_failure(error);
+                let for_room = self.limited && error.is_out_of_space();
+                hold(Rule::Refused, self.disk.stopped() || failed || for_room, || {
+                    format!("opening: {:?}: {error}", error.kind())
+                })?;
                 self.say(format!("     opening: {error}"));
             }
         }
@@ -85,9 +89,11 @@ impl Run {
     fn open_in_peace(&mut self, floors: Floors) -> Checked {
         self.counts.openings += 1;
         let stored = self.disk.bytes_stored();
+        let before = self.disk.fork();
         match self.open() {
             Ok(wal) => {
                 self.check_work(stored)?;
+                tail::check_kept(&wal, &before, &self.disk)?;
                 self.check_found(&wal, floors.kill)?;
                 self.wal = Some(wal);
                 Ok(())
@@ -104,12 +110,7 @@ impl Run {
 
     fn check_found(&mut self, wal: &Wal, floor: u64) -> Checked {
         let report = wal.recovery();
-        let kept = report.cut.as_ref();
-        for path in kept.filter(|cut| cut.done).iter().flat_map(|cut| &cut.kept_in) {
-            let there = self.disk.read_file(path).is_ok();
-            hold(Rule::Damage, there, || format!("no copy of what was cut in {path:?}"))?;
-        }
-        let tail = kept.is_some_and(|cut| !cut.done);
+        let tail = report.cut.as_ref().is_some_and(|cut| !cut.done);
         let (first, found) = must(read::all(wal, (!tail).then_some(&self.disk)), "reading")?;
         let outcome = self.model.allows(first, &found, floor)?;
         self.model.become_found(outcome, wal.next_seq());
@@ -127,8 +128,7 @@ impl Run {
     /// The log was opened: its consumer's cursor is where it may be.
     pub(crate) fn find_consumer(&mut self, wal: &Wal) -> Checked {
         let mut consumer = self.model.consumer.clone();
-        let faulty =
-            self.disk.stopped() || self.disk.faults_met() > 0 || !self.disk.faults().is_empty();
+        let faulty = self.disk.stopped() || self.disk.failed() > 0 || self.disk.may_fail();
         let found = consumer.found(wal, &self.model, faulty);
         self.model.consumer = consumer;
         found
@@ -139,14 +139,25 @@ impl Run {
         let disk = self.disk.fork();
         let config = self.config().recovery_mode(RecoveryMode::Strict);
         match self.open_on(&disk, config) {
-            Err(error) if error.kind() == ErrorKind::TornTail => Ok(()),
+            Err(error) if error.kind() == ErrorKind::TornTail => self.check_torn(),
             Err(error) if self.limited && error.is_out_of_space() => Ok(()),
             Err(error) => broken(Rule::Refused, format!("opening strictly: {error}")),
             Ok(wal) => {
+                let cut = wal.recovery().cut;
+                hold(Rule::Damage, cut.is_none(), || format!("cut, though strict: {cut:?}"))?;
                 let (first, found) = must(read::all(&wal, None), "reading")?;
                 self.model.allows(first, &found, floor).map(drop)
             }
         }
+    }
+
+    /// What opening strictly refused is a torn end to one that is not strict.
+    fn check_torn(&self) -> Checked {
+        let wal = match self.open_on(&self.disk.fork(), self.config()) {
+            Err(error) if self.limited && error.is_out_of_space() => return Ok(()),
+            opened => must(opened.map_err(Stop::from), "what is torn")?,
+        };
+        hold(Rule::Damage, wal.recovery().cut.is_some(), || "no torn end is there".to_owned())
     }
 
     /// Opens an image of the disk and checks it against the model; then it takes an entry. For those who

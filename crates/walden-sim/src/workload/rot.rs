@@ -23,6 +23,11 @@ pub(crate) fn check(run: &Run, at: u64, bit: u64) -> Checked {
         Ok(wal) => look(run, &wal),
         Err(error) => told(run, &error),
     };
+    // The lock file says which log's manifest belongs here. All else is there twice, or can be made anew.
+    let matters = path.extension().is_some_and(|ending| ending == "wal" || ending == "lock");
+    let said = said.and_then(|damaged| {
+        hold(Rule::Damage, matters || !damaged, || "taken for damage of the log".to_owned())
+    });
     drop(disk);
     said.map_err(|mut violation| {
         violation.what = format!("{which} rotted: {}", violation.what);
@@ -30,17 +35,19 @@ pub(crate) fn check(run: &Run, at: u64, bit: u64) -> Checked {
     })
 }
 
-/// An error that says so.
-fn told(run: &Run, error: &Error) -> Checked {
+/// An error that says so: `true` where it is for damage.
+fn told(run: &Run, error: &Error) -> Checked<bool> {
     let right = match error.kind() {
         ErrorKind::Corrupt | ErrorKind::Unsupported => true,
         ErrorKind::OutOfSpace => run.limited,
         _ => false,
     };
-    hold(Rule::Damage, right, || format!("{error:?}"))
+    hold(Rule::Damage, right, || format!("{error:?}"))?;
+    Ok(error.kind() != ErrorKind::OutOfSpace)
 }
 
-fn look(run: &Run, wal: &Wal) -> Checked {
+/// Whether damage is told.
+fn look(run: &Run, wal: &Wal) -> Checked<bool> {
     let model = &run.model;
     let (first, next) = (wal.first_seq(), wal.next_seq());
     hold(Rule::Gap, first == model.first, || format!("begins at {first}"))?;
@@ -70,6 +77,7 @@ fn look(run: &Run, wal: &Wal) -> Checked {
         if !reported {
             return broken(Rule::Loss, format!("ends before {next}, of {}", model.durable));
         }
+        return Ok(true);
     }
-    Ok(())
+    Ok(false)
 }

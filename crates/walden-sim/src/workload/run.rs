@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use walden::{BatchFormat, Config, Error, Maintenance, Start, SyncStrategy, Wal};
+use walden::{BatchFormat, Config, Error, ErrorKind, Maintenance, Start, SyncStrategy, Wal};
 
 use super::held::Held;
 use super::mirror::Mirror;
@@ -11,6 +12,7 @@ use super::model::{InFlight, Model};
 use super::op::{Crash, Op, Setup, Step};
 use super::read;
 use super::violation::{Checked, Rule, Violation, broken, hold};
+use super::way;
 use super::{Counts, DIR};
 use crate::{SimClock, SimDisk};
 
@@ -69,6 +71,9 @@ pub(crate) struct Run {
 /// How many of a disk's last calls a violation shows.
 const LAST_CALLS: usize = 40;
 
+/// The log's sync interval.
+const SYNC_INTERVAL_MILLIS: u64 = 1000;
+
 /// What is done where a history says nothing else.
 const KILL: Crash =
     Crash { kill: true, plan: 0, evict: false, strict: false, openings: Vec::new() };
@@ -110,6 +115,7 @@ impl Run {
             .batch_format(format)
             .compression(compression)
             .compression_threshold(0)
+            .sync_interval(Duration::from_millis(SYNC_INTERVAL_MILLIS))
             .maintenance(Maintenance::Manual)
     }
 
@@ -119,7 +125,9 @@ impl Run {
 
     pub(crate) fn open_on(&self, disk: &SimDisk, config: Config) -> walden::Result<Wal> {
         let clock = Arc::new(self.clock.clone());
-        Wal::open_with(Path::new(DIR), config, Arc::new(disk.clone()), clock)
+        let wal = Wal::open_with(Path::new(DIR), config, Arc::new(disk.clone()), clock)?;
+        way::watch(&wal, disk, self.strategy);
+        Ok(wal)
     }
 
     /// The open log.
@@ -165,19 +173,24 @@ impl Run {
             Op::Restore => return self.restore(),
             _ => {}
         }
-        let met = self.disk.faults_met();
+        let failed = self.disk.failed();
         let said = self.apply(step);
-        self.after(step, said, met)
+        self.check_way()?;
+        self.after(step, said, failed)
     }
 
     /// What must hold after a step, whatever the log said to it.
-    fn after(&mut self, step: &Step, said: Done, met: u64) -> Checked {
-        let met = self.disk.faults_met() > met;
+    fn after(&mut self, step: &Step, said: Done, failed: u64) -> Checked {
+        let failed = self.disk.failed() > failed;
         // Where the disk stops in the middle of reading, the log fails, and reading ends early.
         let reads =
             matches!(step.op, Op::Read { .. } | Op::Look { .. } | Op::Beside | Op::Ship { .. });
         let said = match said {
-            Err(Stop::Broken(_)) if self.disk.stopped() && reads => None,
+            Err(Stop::Broken(violation))
+                if self.disk.stopped() && reads && violation.rule == Rule::Gap =>
+            {
+                None
+            }
             Err(Stop::Broken(violation)) => return Err(violation),
             Err(Stop::Log(error)) => Some(error),
             Ok(()) => None,
@@ -192,22 +205,29 @@ impl Run {
         }
         let Some(wal) = self.wal.clone() else {
             let why = said.as_ref().map_or_else(String::new, ToString::to_string);
-            hold(Rule::Refused, met || self.excused_for_room(said.as_ref()), || why)?;
+            let excused = self.excuses(failed, said.as_ref());
+            hold(Rule::Refused, excused, || why)?;
             return self.crash_after_failure();
         };
         let poisoned = wal.stats().poisoned;
         if let Some(error) = &said {
-            let excused = met || poisoned || self.excused_for_room(said.as_ref());
-            hold(Rule::Refused, excused, || error.to_string())?;
+            let excused = self.excuses(failed || poisoned, said.as_ref());
+            hold(Rule::Refused, excused, || format!("{:?}: {error}", error.kind()))?;
             let cuts_front = match self.model.in_flight {
                 InFlight::Front(first) => first <= self.model.durable,
                 InFlight::Retain => true,
                 _ => false,
             };
-            hold(Rule::Space, met || poisoned || !cuts_front, || format!("a front cut: {error}"))?;
+            hold(Rule::Space, failed || poisoned || !cuts_front, || {
+                format!("a front cut: {error}")
+            })?;
         }
         if poisoned {
-            hold(Rule::Poison, self.disk.faults_met() > 0, || "without a failure".to_owned())?;
+            // A cut that is begun cannot be taken back: whatever keeps it from being finished is final.
+            let cutting = failed && self.model.in_flight != InFlight::None;
+            hold(Rule::Poison, cutting || self.disk.fatal() > 0, || {
+                format!("without a failure: {said:?}")
+            })?;
             self.check_poisoned(&wal)?;
             return self.crash_after_failure();
         }
@@ -225,7 +245,7 @@ impl Run {
 
     /// Whether bytes that were given seq ids may be waiting for room. Then reading ends before them.
     pub(crate) fn may_lack_room(&self) -> bool {
-        self.limited || !self.disk.faults().is_empty()
+        self.limited || self.disk.may_fail()
     }
 
     /// What the log said was durable when the disk stopped must be found.
@@ -240,6 +260,7 @@ impl Run {
     pub(crate) fn step_until_stopped(&mut self, step: &Step) -> Result<(), Checked> {
         self.say(step.to_string());
         let said = self.apply(step);
+        self.check_way().map_err(Err)?;
         if let Err(Stop::Broken(violation)) = said {
             return Err(Err(violation));
         }
@@ -251,8 +272,10 @@ impl Run {
         self.check_light(step, &wal).map_err(Err)
     }
 
-    fn excused_for_room(&self, said: Option<&Error>) -> bool {
-        self.limited && said.is_some_and(Error::is_out_of_space)
+    /// Whether what the log said is what may be said where a call failed, or the disk has an end.
+    fn excuses(&self, failed: bool, said: Option<&Error>) -> bool {
+        let for_room = self.limited && said.is_some_and(Error::is_out_of_space);
+        for_room || (failed && said.is_some_and(tells_failure))
     }
 
     fn crash_after_failure(&mut self) -> Checked {
@@ -316,9 +339,12 @@ impl Run {
         hold(Rule::Loss, stats.written >= self.model.written, || {
             format!("written before {}, not before {}", stats.written, self.model.written)
         })?;
+        // What the kernel has survives a kill.
+        self.model.written = stats.written.min(self.model.next());
+        self.check_unwritten(step, &stats)?;
         let meta = wal.meta(b"vote");
         hold(Rule::Altered, meta == self.model.meta, || format!("meta: {meta:?}"))?;
-        if !self.disk.faults().is_empty() {
+        if self.disk.may_fail() {
             return Ok(());
         }
         let seq = first + step.rng(self.setup.seed).below(stats.written.saturating_sub(first));
@@ -332,6 +358,25 @@ impl Run {
         }
         self.check_lock()?;
         if step.id.is_multiple_of(self.whole_every()) { self.check_whole() } else { Ok(()) }
+    }
+
+    /// What a kill may take under `Background` (section 3 of the guarantees): what two buffers hold, of no more than one
+    /// `sync_interval`.
+    fn check_unwritten(&self, step: &Step, stats: &walden::Stats) -> Checked {
+        if self.may_lack_room() || self.disk.failed() > 0 {
+            return Ok(());
+        }
+        let unwritten = stats.written..stats.appended;
+        // What is compressed takes less.
+        let plain = self.setup.compression == walden::Compression::None;
+        let bytes = if plain { self.model.bytes(unwritten.clone()) } else { 0 };
+        hold(Rule::Loss, bytes <= 2 * self.setup.buffer_size, || {
+            format!("{unwritten:?} are in memory only: {bytes} bytes")
+        })?;
+        let passed = matches!(step.op, Op::Pass { millis } if millis >= SYNC_INTERVAL_MILLIS);
+        hold(Rule::Loss, !passed || unwritten.is_empty(), || {
+            format!("{unwritten:?} are in memory only, after a sync interval")
+        })
     }
 
     /// After how many steps all of the log is read. One history in eight does so after each. The others leave what
@@ -371,7 +416,12 @@ impl Run {
     fn check_poisoned(&mut self, wal: &Wal) -> Checked {
         self.counts.poisonings += 1;
         let durable = wal.durable_seq();
-        self.held.check_failed(durable + 1)?;
+        let cut = match self.model.in_flight {
+            InFlight::Back(at) => Some(at),
+            InFlight::Reset(at) => Some(at.min(self.model.first)),
+            _ => None,
+        };
+        self.held.check_failed(durable + 1, cut)?;
         self.model.durable = self.model.durable.max(durable + 1).min(self.model.next());
         let before = self.disk.mutations();
         let refused = [
@@ -441,8 +491,14 @@ impl Run {
             self.crash(&crash)?;
         }
         self.disk.clear_rules();
-        self.check_whole()
+        self.check_whole()?;
+        self.check_way()
     }
+}
+
+/// Whether an error says that a call failed, and not that something is damaged.
+pub(crate) fn tells_failure(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::OutOfSpace | ErrorKind::Poisoned)
 }
 
 /// The last calls of a disk.

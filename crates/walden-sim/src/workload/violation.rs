@@ -26,6 +26,8 @@ pub enum Rule {
     Writer,
     /// 11: opening read far more than there is.
     Work,
+    /// 12: a call that takes long under a lock that appends wait for.
+    Way,
     /// 13: a position of another history was not told so.
     History,
     /// Something was refused, or failed, without a reason.
@@ -47,6 +49,7 @@ impl Rule {
             Self::Damage => "torn and damaged are mistaken for each other (9)",
             Self::Writer => "a second writer is let in (10)",
             Self::Work => "work beyond a small multiple of what is stored (11)",
+            Self::Way => "in the way of an append (12)",
             Self::History => "a position in another history is not told so (13)",
             Self::Refused => "refused without a reason",
             Self::Panic => "a panic (11)",

@@ -22,7 +22,6 @@ impl<T> Mutex<T> {
     }
 
     /// Whether somebody has it now.
-    #[cfg(test)]
     pub(crate) fn is_held(&self) -> bool {
         matches!(self.0.try_lock(), Err(std::sync::TryLockError::WouldBlock))
     }
