@@ -88,11 +88,17 @@ impl SimDisk {
     /// not synced still is not, failed syncs still are. No locks, no faults, no counts.
     #[must_use]
     pub fn kill(&self) -> Self {
+        let image = self.killed();
+        image.state().collect();
+        image
+    }
+
+    /// As [`kill`](Self::kill), with files that only a handle led to.
+    pub(crate) fn killed(&self) -> Self {
         let state = self.state();
         let mut image = State { inodes: state.inodes.clone(), ..state.reborn(state.names.clone()) };
         image.world = World::begun(format!("killed after {}", state.world.mutations));
         image.paths = state.paths.clone();
-        image.collect();
         Self::from_state(image)
     }
 

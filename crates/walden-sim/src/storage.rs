@@ -27,17 +27,37 @@ impl SimDisk {
         *state.handles.entry(node).or_default() += 1;
         Arc::new(SimFile { disk: self.clone(), node, access, locked })
     }
-}
 
-impl Storage for SimDisk {
-    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+    /// As `Storage::open`; with what file it is.
+    pub(crate) fn open_node(
+        &self,
+        path: &Path,
+        access: Access,
+    ) -> io::Result<(Node, Arc<dyn File>)> {
         let mut state = self.state();
         state.meet(call(OpKind::Open, path)).check()?;
         let node = state.names.resolve(path)?;
         if state.names.is_dir(node) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(self.handle(&mut state, node, access, false))
+        Ok((node, self.handle(&mut state, node, access, false)))
+    }
+
+    /// As [`kill`](Self::kill), but for what another process has open: these files, to be read.
+    pub(crate) fn kill_beside(&self, open: &[Node]) -> (Self, Vec<Arc<dyn File>>) {
+        let image = self.killed();
+        let mut state = image.state();
+        let files = open.iter().map(|node| image.handle(&mut state, *node, Access::Read, false));
+        let files = files.collect();
+        state.collect();
+        drop(state);
+        (image, files)
+    }
+}
+
+impl Storage for SimDisk {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        self.open_node(path, access).map(|(_, file)| file)
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {

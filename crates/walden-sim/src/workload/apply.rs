@@ -69,7 +69,7 @@ impl Run {
                 read::around(&wal, &self.model, self.place(*at), self.may_lack_room())
             }
             Op::Hold { at } => {
-                self.held.place(&wal, &self.disk, self.place(*at), self.may_lack_room())
+                self.held.place(&wal, &self.mount, self.place(*at), self.may_lack_room())
             }
             Op::Look { steps } => self.held.look(&wal, &self.model, *steps, self.may_lack_room()),
             Op::Beside => read::beside(&wal, &self.model, &self.disk),

@@ -24,6 +24,9 @@ pub(crate) fn history(seed: u64) -> (Setup, Vec<Step>) {
     if seed >= CURSORS_FROM && seed.is_multiple_of(4) {
         consume(&mut Rng::new(!seed), &mut ops);
     }
+    if seed >= CURSORS_FROM {
+        unusual(&mut Rng::new(!seed), seed % 4, &mut ops);
+    }
     let steps = ops.into_iter().zip(1..).map(|(op, id)| Step { id, op }).collect();
     (setup, steps)
 }
@@ -31,6 +34,25 @@ pub(crate) fn history(seed: u64) -> (Setup, Vec<Step>) {
 /// From this seed on, each fourth history has a consumer too. The others are what they were before there were cursors, so
 /// that what they are known to find stays so.
 const CURSORS_FROM: u64 = 10_000;
+
+/// Some of the histories that have no consumer go on at seq ids around 2^32 after a reset, or begin afresh on a disk that
+/// fails while the log is made.
+fn unusual(rng: &mut Rng, kind: u64, ops: &mut Vec<Op>) {
+    match kind {
+        2 => {
+            for op in ops.iter_mut() {
+                if let Op::Reset { next } = op {
+                    *next += (1 << 32) - 500;
+                }
+            }
+        }
+        3 if rng.chance(0.3) => {
+            let openings = (0..1 + rng.below(3)).map(|_| opening(rng)).collect();
+            ops.insert(rng.index(ops.len() + 1), Op::Afresh { openings });
+        }
+        _ => {}
+    }
+}
 
 /// Steps of a consumer, anywhere among the others.
 fn consume(rng: &mut Rng, ops: &mut Vec<Op>) {
@@ -170,13 +192,7 @@ fn cut(rng: &mut Rng) -> Op {
 fn crash(rng: &mut Rng) -> Crash {
     let mut openings = Vec::new();
     while openings.len() < 3 && rng.chance(0.35) {
-        let by_call = rng.chance(0.7);
-        openings.push(Opening {
-            calls: by_call.then(|| 1 + rng.below(30)),
-            rule: (!by_call).then(|| rule(rng)),
-            kill: rng.chance(0.3),
-            plan: rng.next_u64(),
-        });
+        openings.push(opening(rng));
     }
     Crash {
         kill: rng.chance(0.35),
@@ -184,6 +200,16 @@ fn crash(rng: &mut Rng) -> Crash {
         evict: rng.chance(0.3),
         strict: rng.chance(0.2),
         openings,
+    }
+}
+
+fn opening(rng: &mut Rng) -> Opening {
+    let by_call = rng.chance(0.7);
+    Opening {
+        calls: by_call.then(|| 1 + rng.below(30)),
+        rule: (!by_call).then(|| rule(rng)),
+        kill: rng.chance(0.3),
+        plan: rng.next_u64(),
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use walden::{Error, Event, Follower, LogReader, Reader, Ticket, Wal};
 
 use super::model::Model;
+use super::mount::Mount;
 use super::run::Done;
 use super::violation::{Checked, Rule, broken, hold};
 use super::{DIR, read};
-use crate::SimDisk;
 
 /// A position in the log, and the first seq id that was cut below it since.
 #[derive(Debug)]
@@ -67,16 +67,22 @@ impl Held {
         self.beside.iter_mut().for_each(|held| held.reset = Some(next));
     }
 
+    /// The process goes, or the machine; another process stays where it is only the process.
+    pub(crate) fn crash(&mut self, kill: bool) {
+        let beside = self.beside.take().filter(|_| kill);
+        *self = Self { beside, ..Self::default() };
+    }
+
     /// The handle goes; tickets are asked once it is closed, and the other process stays.
     pub(crate) fn leave_log(&mut self) {
         (self.reader, self.follower) = (None, None);
     }
 
-    pub(crate) fn place(&mut self, wal: &Wal, disk: &SimDisk, at: u64, lacking: bool) -> Done {
+    pub(crate) fn place(&mut self, wal: &Wal, mount: &Mount, at: u64, lacking: bool) -> Done {
         let at = if lacking { at.min(wal.stats().written) } else { at };
         self.reader = Some(Placed::new(wal.reader_at(at)?, at));
         self.follower = Some(Placed::new(wal.follow(at)?, at));
-        let other = LogReader::open_with(DIR, "segment", Arc::new(disk.clone()))?;
+        let other = LogReader::open_with(DIR, "segment", Arc::new(mount.clone()))?;
         let at = at.min(other.next_seq());
         let reader = other.reader_at(at)?;
         self.beside = Some(Placed::new((other, reader), at));

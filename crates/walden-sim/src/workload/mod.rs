@@ -32,6 +32,7 @@ mod held;
 mod lz4;
 mod mirror;
 mod model;
+mod mount;
 mod op;
 mod raw;
 mod read;

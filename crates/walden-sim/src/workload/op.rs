@@ -116,6 +116,9 @@ pub enum Op {
     Backup,
     /// The copy that was put away takes the folder's place.
     Restore,
+    /// An empty disk takes the disk's place, and the log is made on it: the openings before the last one end in the
+    /// middle.
+    Afresh { openings: Vec<Opening> },
     /// Room for so many more blocks on the disk; `None`: no limit.
     Room { blocks: Option<u64> },
     /// A bit rots, on a copy of the disk that is then looked at.

@@ -2,7 +2,8 @@
 
 use walden::{ErrorKind, RecoveryMode, Wal};
 
-use super::held::Held;
+use super::model::{InFlight, Model};
+use super::mount::Mount;
 use super::op::{Crash, Opening};
 use super::read;
 use super::run::{Run, Stop, must, tells_failure};
@@ -12,9 +13,15 @@ use crate::{CrashPlan, SimDisk};
 
 /// What must be there after a kill, and after a power cut.
 #[derive(Debug, Clone, Copy)]
-struct Floors {
+pub(crate) struct Floors {
     kill: u64,
     power: u64,
+}
+
+impl Floors {
+    pub(crate) const fn new(model: &Model) -> Self {
+        Self { kill: model.written, power: model.durable }
+    }
 }
 
 impl Run {
@@ -22,7 +29,7 @@ impl Run {
     pub(crate) fn crash(&mut self, crash: &Crash) -> Checked {
         self.counts.crashes += 1;
         self.check_way()?;
-        let mut floors = Floors { kill: self.model.written, power: self.model.durable };
+        let mut floors = Floors::new(&self.model);
         if crash.kill && crash.evict {
             self.disk.evict(&mut CrashPlan::seeded(crash.plan));
             floors.kill = floors.power;
@@ -32,29 +39,39 @@ impl Run {
         let old = self.disk.clone();
         self.reborn(image);
         old.stop_after(0);
-        self.held = Held::default();
         self.wal = None;
         self.say(format!("     at least {}..{}", self.model.first, floors.kill));
         if crash.strict {
             self.check_strict(floors.kill)?;
         }
-        for opening in &crash.openings {
-            self.open_in_trouble(opening, &mut floors)?;
+        self.open_again(&crash.openings, floors)
+    }
+
+    /// Opens the log, the first times with what befalls it then.
+    pub(crate) fn open_again(&mut self, openings: &[Opening], mut floors: Floors) -> Checked {
+        for opening in openings {
+            if self.open_in_trouble(opening, &mut floors)? {
+                return Ok(());
+            }
         }
         self.open_in_peace(floors)
     }
 
-    fn image(&self, kill: bool, plan: u64, floors: &mut Floors) -> SimDisk {
+    fn image(&mut self, kill: bool, plan: u64, floors: &mut Floors) -> SimDisk {
+        self.held.crash(kill);
         if kill {
-            return self.disk.kill();
+            return self.mount.kill();
         }
         floors.kill = floors.power;
-        self.disk.crash(&mut CrashPlan::seeded(plan))
+        let image = self.disk.crash(&mut CrashPlan::seeded(plan));
+        self.mount = Mount::new(&image);
+        image
     }
 
-    /// An opening that ends in the middle, or meets a fault.
-    fn open_in_trouble(&mut self, opening: &Opening, floors: &mut Floors) -> Checked {
+    /// An opening that ends in the middle, or meets a fault: `true` if the log survives it and goes on.
+    fn open_in_trouble(&mut self, opening: &Opening, floors: &mut Floors) -> Checked<bool> {
         self.counts.openings += 1;
+        let before = self.disk.fork();
         if let Some(calls) = opening.calls {
             self.disk.stop_after(calls);
         }
@@ -68,6 +85,12 @@ impl Run {
                 let (next, durable) = (wal.next_seq(), wal.durable_seq() + 1);
                 hold(Rule::Loss, next == durable, || format!("opened: {durable} of {next}"))?;
                 *floors = Floors { kill: floors.kill.max(next), power: floors.power.max(next) };
+                if opening.plan.is_multiple_of(3) && !self.disk.stopped() {
+                    // Asked while the fault is there: what a log remembers of its files comes from then.
+                    drop(wal.segments());
+                    self.disk.clear_faults();
+                    return self.go_on(wal.clone(), &before, floors.kill).map(|()| true);
+                }
             }
             Err(error) => {
                 let failed = self.disk.failed() > 0 && tells_failure(error);
@@ -83,6 +106,14 @@ impl Run {
         self.reborn(image);
         old.stop_after(0);
         drop(opened);
+        Ok(false)
+    }
+
+    /// The log was opened, and is used from here on.
+    fn go_on(&mut self, wal: Wal, before: &SimDisk, floor: u64) -> Checked {
+        tail::check_kept(&wal, before, &self.disk)?;
+        self.check_found(&wal, floor)?;
+        self.wal = Some(wal);
         Ok(())
     }
 
@@ -93,10 +124,7 @@ impl Run {
         match self.open() {
             Ok(wal) => {
                 self.check_work(stored)?;
-                tail::check_kept(&wal, &before, &self.disk)?;
-                self.check_found(&wal, floors.kill)?;
-                self.wal = Some(wal);
-                Ok(())
+                self.go_on(wal, &before, floors.kill)
             }
             Err(error) => broken(Rule::Refused, format!("opening: {error}")),
         }
@@ -113,6 +141,12 @@ impl Run {
         let tail = report.cut.as_ref().is_some_and(|cut| !cut.done);
         let (first, found) = must(read::all(wal, (!tail).then_some(&self.disk)), "reading")?;
         let outcome = self.model.allows(first, &found, floor)?;
+        match self.model.in_flight {
+            InFlight::Reset(at) if (outcome.first, outcome.next) == (at, at) => {
+                self.held.reset(at.min(self.model.first), at);
+            }
+            _ => self.held.cut(wal.next_seq()),
+        }
         self.model.become_found(outcome, wal.next_seq());
         let meta = wal.meta(b"vote");
         match self.model.meta_in_flight.take() {

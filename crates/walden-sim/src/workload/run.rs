@@ -9,8 +9,10 @@ use walden::{BatchFormat, Config, Error, ErrorKind, Maintenance, Start, SyncStra
 use super::held::Held;
 use super::mirror::Mirror;
 use super::model::{InFlight, Model};
+use super::mount::Mount;
 use super::op::{Crash, Op, Setup, Step};
 use super::read;
+use super::recovery::Floors;
 use super::violation::{Checked, Rule, Violation, broken, hold};
 use super::way;
 use super::{Counts, DIR};
@@ -54,6 +56,8 @@ pub(crate) struct Run {
     pub(crate) wal: Option<Wal>,
     pub(crate) model: Model,
     pub(crate) held: Held,
+    /// The disk for a process that a kill of the log's own leaves alone.
+    pub(crate) mount: Mount,
     pub(crate) mirror: Option<Mirror>,
     pub(crate) backup: Option<(SimDisk, Model)>,
     /// The crash that comes when the disk stops.
@@ -71,6 +75,14 @@ pub(crate) struct Run {
 /// How many of a disk's last calls a violation shows.
 const LAST_CALLS: usize = 40;
 
+/// A disk with nothing on it.
+fn empty(setup: &Setup, clock: &SimClock) -> SimDisk {
+    let disk = SimDisk::with_clock(clock.clone());
+    disk.set_sector_tear(setup.tear);
+    disk.set_allocate_supported(setup.allocates);
+    disk
+}
+
 /// The log's sync interval.
 const SYNC_INTERVAL_MILLIS: u64 = 1000;
 
@@ -81,12 +93,11 @@ const KILL: Crash =
 impl Run {
     pub(crate) fn new(setup: Setup) -> Checked<Self> {
         let clock = SimClock::new(setup.seed);
-        let disk = SimDisk::with_clock(clock.clone());
-        disk.set_sector_tear(setup.tear);
-        disk.set_allocate_supported(setup.allocates);
+        let disk = empty(&setup, &clock);
         let mut run = Self {
             setup,
             strategy: setup.strategy,
+            mount: Mount::new(&disk),
             disk,
             clock,
             wal: None,
@@ -171,6 +182,10 @@ impl Run {
             }
             Op::Rot { at, bit } => return self.rot(*at, *bit),
             Op::Restore => return self.restore(),
+            Op::Afresh { openings } => {
+                self.replace(empty(&self.setup, &self.clock), Model::new());
+                return self.open_again(openings, Floors::new(&self.model));
+            }
             _ => {}
         }
         let failed = self.disk.failed();
@@ -468,16 +483,22 @@ impl Run {
         super::rot::check(self, at, bit)
     }
 
+    /// Another disk, without an end, takes the disk's place.
+    fn replace(&mut self, disk: SimDisk, model: Model) {
+        self.limited = false;
+        self.held = Held::default();
+        self.mount = Mount::new(&disk);
+        self.reborn(disk);
+        self.wal = None;
+        self.model = model;
+    }
+
     /// A backup takes the folder's place.
     fn restore(&mut self) -> Checked {
         let Some((disk, model)) = &self.backup else { return Ok(()) };
         let (disk, model) = (disk.kill(), model.clone());
         disk.set_capacity(None);
-        self.limited = false;
-        self.held = Held::default();
-        self.reborn(disk);
-        self.wal = None;
-        self.model = model;
+        self.replace(disk, model);
         let opened = must(self.open().map_err(Stop::from), "a restored backup")?;
         self.find_consumer(&opened)?;
         self.wal = Some(opened);

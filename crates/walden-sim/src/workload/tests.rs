@@ -29,7 +29,7 @@ fn every_kind_of_step_comes_up() {
             names.insert(name.split([' ', '(']).next().unwrap().to_owned());
         }
     }
-    assert_eq!(names.len(), 32, "{names:?}");
+    assert_eq!(names.len(), 33, "{names:?}");
     let mut all = Counts::default();
     for seed in 0..100 {
         all.add(&History::of_seed(seed).run().unwrap().counts);
