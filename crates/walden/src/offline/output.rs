@@ -22,7 +22,7 @@ const PIECE: usize = 1 << 20;
 /// # Errors
 /// `InvalidInput` where there is something in it; `Io`.
 pub(super) fn empty_folder(target: &Target, dir: &Path) -> Result<()> {
-    make_folder(&*target.storage, dir)?;
+    make_folder(&*target.storage, &target.at(dir).names)?;
     let entries =
         target.storage.list(dir).map_err(|error| Error::io("list the folder", dir, error))?;
     if !entries.is_empty() {

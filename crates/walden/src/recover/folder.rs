@@ -64,8 +64,13 @@ fn cannot_list(dir: &Path, error: std::io::Error) -> Error {
     Error::io("list the folder", dir, error)
 }
 
-/// Makes a folder and those above it, and their names durable (invariant 6).
-pub(crate) fn make(storage: &dyn Storage, dir: &Path) -> Result<()> {
+/// Makes the folder of a log and those above it, and their names durable (invariant 6).
+pub(crate) fn make(storage: &dyn Storage, names: &Names) -> Result<()> {
+    make_for(storage, names.dir(), &names.manifest())
+}
+
+/// The same for one of these folders; `manifest` lends its name.
+fn make_for(storage: &dyn Storage, dir: &Path, manifest: &Path) -> Result<()> {
     let parent = match dir.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Some(Path::new(".")),
         parent => parent,
@@ -79,25 +84,30 @@ pub(crate) fn make(storage: &dyn Storage, dir: &Path) -> Result<()> {
         let missing = || Error::new(ErrorKind::NotFound, "there is no such folder").path(dir);
         return found.map(drop).ok_or_else(missing);
     };
-    match found {
-        // A manifest is made only once the folder's own name is durable.
-        Some(entries) if entries.iter().any(|entry| is_manifest(&entry.name)) => return Ok(()),
-        // It may be from a try that a crash cut off. Who may not read the folder above didn't make this one.
-        Some(_) if storage.list(parent).is_err() => return Ok(()),
-        Some(_) => {}
-        None => {
-            make(storage, parent)?;
-            match storage.create_dir(dir) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(Error::io("make the folder", dir, error));
-                }
-                _ => {}
+    let Some(entries) = found else {
+        make_for(storage, parent, manifest)?;
+        match storage.create_dir(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("make the folder", dir, error));
             }
+            _ => {}
         }
+        return sync(storage, parent);
+    };
+    // A manifest is made only once the folder's own name is durable. That of another log here was perhaps copied.
+    if entries.iter().any(|entry| Some(&*entry.name) == manifest.file_name()) {
+        return Ok(());
     }
-    storage.sync_dir(parent).map_err(|error| Error::io("sync the folder", parent, error))
+    // It may be from a try that a crash cut off. Who may not read the folder above didn't make this one, and could not
+    // sync it; asked beforehand, since a sync that fails is final.
+    match storage.list(parent) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(()),
+        Err(error) => return Err(Error::io("open the folder", parent, error)),
+        Ok(_) => {}
+    }
+    sync(storage, parent)
 }
 
-fn is_manifest(name: &std::ffi::OsStr) -> bool {
-    Path::new(name).extension().is_some_and(|ending| ending == "manifest")
+fn sync(storage: &dyn Storage, dir: &Path) -> Result<()> {
+    storage.sync_dir(dir).map_err(|error| Error::io("sync the folder", dir, error))
 }

@@ -91,7 +91,7 @@ fn try_open(
 ) -> Result<OpenedLog> {
     let begun = clock.elapsed();
     let names = Names::new(dir, &settings.prefix);
-    folder::make(&*storage, dir)?;
+    folder::make(&*storage, &names)?;
     let lock = WriterLock::take(&*storage, &names)?;
     let strict = settings.recovery_mode == RecoveryMode::Strict;
     let origin = ensure_manifest(&*storage, &*clock, &names, &lock.note, strict)?;

@@ -289,6 +289,49 @@ fn opening_and_closing_cut_off_at_every_call_twice() {
     });
 }
 
+/// Section 4.6: "a new file's entry (and that of each folder made) is synced before a record in it counts as durable":
+/// a folder that an opening made whose process was killed is synced into the one above by the next, or that one fails,
+/// whatever fails and whatever else lies there. A manifest with another prefix says nothing of it.
+#[test]
+fn a_folder_that_was_made_before_is_synced_into_the_one_above() {
+    let rest = |lab: &Lab, what: &str| {
+        let wal = (0..3).find_map(|_| lab.try_open().ok()).expect(what);
+        Lab::append(&wal, 1..=3);
+        std::mem::forget(wal);
+        assert_eq!(entries(&lab.power_cut().open()), (1, payloads(1..=3)), "{what}");
+    };
+    let made = Lab::new(SyncStrategy::Always, 4096);
+    made.disk.stop_after(2);
+    drop(made.try_open().unwrap_err());
+    let made = made.kill();
+    for op in [OpKind::List, OpKind::SyncDir] {
+        for nth in 1..=4 {
+            let lab = made.with(made.disk.fork());
+            lab.disk.add_fault(Fault::new(Action::Error(EIO)).on([op]).nth(nth));
+            rest(&lab, &format!("{op} {nth}"));
+        }
+    }
+    let storage: &dyn walden::storage::Storage = &made.disk;
+    storage.create(&made.path("other.manifest")).unwrap().sync_all().unwrap();
+    storage.sync_dir(DIR.as_ref()).unwrap();
+    rest(&made, "beside another log");
+}
+
+/// Who may not read the folder above cannot sync it, and did not make this one in it: that keeps no log from opening.
+#[test]
+fn a_folder_above_that_may_not_be_read_is_not_synced() {
+    const EACCES: i32 = 13;
+    let lab = Lab::new(SyncStrategy::Always, 4096);
+    let storage: &dyn walden::storage::Storage = &lab.disk;
+    storage.create_dir(DIR.as_ref()).unwrap();
+    storage.sync_dir("/".as_ref()).unwrap();
+    lab.disk.add_fault(Fault::new(Action::Error(EACCES)).on([OpKind::List]).nth(2));
+    let wal = lab.open();
+    Lab::append(&wal, 1..=1);
+    assert_eq!(lab.disk.faults_met(), 1);
+    assert_goes_on(&lab, wal);
+}
+
 /// Section 4.10: one writer at a time. A second one is refused with nothing changed, until the first one goes.
 #[test]
 fn a_second_writer_is_refused() {
