@@ -4,4 +4,5 @@ pub(crate) mod cut;
 pub(crate) mod epoch;
 pub(crate) mod front;
 pub(crate) mod live;
+mod retention;
 mod stopped;
