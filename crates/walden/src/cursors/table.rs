@@ -74,6 +74,13 @@ pub(crate) struct Hold {
     pub(crate) from: u64,
 }
 
+impl Hold {
+    /// Whether the same cursor held back what is before `first` when these were looked at.
+    pub(crate) fn is_among(&self, holds: &[Self], first: u64) -> bool {
+        holds.iter().any(|hold| hold.index == self.index && hold.from < first)
+    }
+}
+
 impl Stand {
     /// The first seq id whose entry is not the one that was there when the position was taken, if that lies before
     /// the position.

@@ -4,6 +4,8 @@ use crate::error::Result;
 use crate::keeper::Keeper;
 use crate::log::Log;
 use crate::segment::Segment;
+use crate::snapshot::Snapshot;
+use crate::stats::Counters;
 use crate::sync::{Arc, Ordering};
 
 impl Keeper {
@@ -58,6 +60,28 @@ impl Keeper {
 }
 
 impl Log {
+    /// Makes `first` the first seq id, for readers too. Gives the segments that are dead, whose files are to be removed
+    /// after that: who reads in a file that is gone must find that it was removed.
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub(super) fn raise_first(
+        &self,
+        keeper: &mut Keeper,
+        first: u64,
+        sealed: &[(Arc<Segment>, u64)],
+    ) -> Result<Vec<Arc<Segment>>> {
+        let dead = keeper.raise_first(first, sealed)?;
+        let first_ordinal = keeper.manifest.first_ordinal;
+        self.change_snapshot(|next| {
+            next.first_seq = first;
+            next.segments.retain(|segment| segment.ordinal >= first_ordinal);
+            next.losses.retain(|(_, last)| *last >= first);
+        });
+        Counters::add(&self.counters.front_cuts, 1);
+        Ok(dead)
+    }
+
     /// Removes the files of segments that are gone, the maintenance lock held.
     ///
     /// # Errors
@@ -78,4 +102,22 @@ impl Log {
         }
         self.remove_front(&mut self.keeper(), Vec::new())
     }
+}
+
+/// The sealed segments, each with the seq id that follows it.
+pub(super) fn ends(snapshot: &Snapshot, open_seq: u64) -> Result<Vec<(Arc<Segment>, u64)>> {
+    let mut next = open_seq;
+    let mut out = Vec::with_capacity(snapshot.segments.len());
+    for (at, segment) in snapshot.segments.iter().enumerate().rev() {
+        if segment.is_sealed() {
+            out.push((Arc::clone(segment), next));
+        }
+        // Of one that is not sealed here, too: the manifest may have it sealed, where a tail waits to be cut. Not of the
+        // oldest: nothing ends there, and its beginning may be unsound that was removed.
+        if at > 0 {
+            next = segment.first_seq()?.unwrap_or(next);
+        }
+    }
+    out.reverse();
+    Ok(out)
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::cut::Keep;
+use super::front::ends;
 use super::stopped::Stopped;
 use crate::error::{Error, Result};
 use crate::keeper::Keeper;
@@ -55,13 +56,12 @@ impl Log {
     /// # Errors
     /// `OutOfRange`; `Poisoned`; `Io`.
     pub(crate) fn truncate_front(&self, first: u64) -> Result<()> {
-        self.cut_front(first, false)?;
+        self.cut_front(first)?;
         self.tell_cut();
         Ok(())
     }
 
-    /// As [`truncate_front`](Self::truncate_front); for retention, nothing is done where a cursor needs what would go.
-    pub(super) fn cut_front(&self, first: u64, spares_cursors: bool) -> Result<()> {
+    fn cut_front(&self, first: u64) -> Result<()> {
         self.check()?;
         refuse_in_callback()?;
         if first > self.watermark.appended() {
@@ -80,22 +80,8 @@ impl Log {
         if first > self.watermark.durable() {
             return Err(self.out_of_range("cannot truncate the front", first));
         }
-        let snapshot = View::snapshot(self);
-        // Asked once more: no cursor is made or moved back while the maintenance lock is held.
-        let held = || self.cursors.holds(&snapshot.epochs).iter().any(|hold| hold.from < first);
-        if spares_cursors && held() {
-            return Ok(());
-        }
-        let sealed = ends(&snapshot, keeper.manifest.open_seq)?;
-        let dead = keeper.raise_first(first, &sealed)?;
-        let first_ordinal = keeper.manifest.first_ordinal;
-        self.change_snapshot(|next| {
-            next.first_seq = first;
-            next.segments.retain(|segment| segment.ordinal >= first_ordinal);
-            next.losses.retain(|(_, last)| *last >= first);
-        });
-        Counters::add(&self.counters.front_cuts, 1);
-        // Only now: who reads in a file that is gone must find that it was removed.
+        let sealed = ends(&View::snapshot(self), keeper.manifest.open_seq)?;
+        let dead = self.raise_first(&mut keeper, first, &sealed)?;
         self.remove_front(&mut keeper, dead)
     }
 
@@ -440,24 +426,6 @@ impl Log {
         finish_cut(keeper, &cut, self.settings.quarantine_limit)?;
         self.begin_again(keeper)
     }
-}
-
-/// The sealed segments, each with the seq id that follows it.
-pub(super) fn ends(snapshot: &Snapshot, open_seq: u64) -> Result<Vec<(Arc<Segment>, u64)>> {
-    let mut next = open_seq;
-    let mut out = Vec::with_capacity(snapshot.segments.len());
-    for (at, segment) in snapshot.segments.iter().enumerate().rev() {
-        if segment.is_sealed() {
-            out.push((Arc::clone(segment), next));
-        }
-        // Of one that is not sealed here, too: the manifest may have it sealed, where a tail waits to be cut. Not of the
-        // oldest: nothing ends there, and its beginning may be unsound that was removed.
-        if at > 0 {
-            next = segment.first_seq()?.unwrap_or(next);
-        }
-    }
-    out.reverse();
-    Ok(out)
 }
 
 /// Finds the record that holds a seq id.

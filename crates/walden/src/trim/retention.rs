@@ -1,6 +1,6 @@
 //! Retention: what the limits allow to go, at the border of a segment.
 
-use super::live::ends;
+use super::front::ends;
 use crate::config::Retention;
 use crate::cursors::Hold;
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::watermark::refuse_in_callback;
 
 impl Log {
     /// Removes what the limits allow: whole sealed segments, oldest first, and none that a cursor needs. Returns how
-    /// many went.
+    /// many went: none, too, where what was judged is not in the log any more.
     ///
     /// # Errors
     /// `Corrupt` where a cursor cannot be read; `Poisoned`, `Io`.
@@ -22,44 +22,31 @@ impl Log {
         // Where there is no room for what was committed, what was on disk before counts.
         let persisted = self.cursors.persist();
         persisted.or_else(|error| if error.is_out_of_space() { Ok(()) } else { Err(error) })?;
-        let snapshot = View::snapshot(self);
+        // Of one moment: what ends where another one begins, ends there.
+        let (snapshot, open_seq) = {
+            let keeper = self.keeper();
+            (View::snapshot(self), keeper.manifest.open_seq)
+        };
         let holds = self.cursors.holds(&snapshot.epochs);
-        let Some(first) = self.retained_from(&snapshot, limits, &holds)? else {
+        // Without the lock: it asks each segment's file, and sealing must not wait for that.
+        let Some(border) = self.judge(&snapshot, open_seq, limits, &holds)? else {
             return self.remove_left_over().map(|()| 0);
         };
         let _span = trace::retaining(self.names.dir());
         if let Some(error) = self.cursors.unreadable() {
             return Err(error);
         }
-        Counters::add(
-            &self.counters.cursors_expired,
-            self.cursors.expire(&holds, first, &snapshot.epochs)?,
-        );
-        self.cut_front(first, true)?;
-        let after = View::snapshot(self);
-        let oldest = after.segments.first().map_or(0, |segment| segment.ordinal);
-        let gone = snapshot.segments.iter().filter(|segment| segment.ordinal < oldest);
-        // How long each is was asked when it was judged.
-        let (mut count, mut bytes) = (0, 0);
-        for segment in gone {
-            (count, bytes) = (count + 1, bytes + segment.end().unwrap_or(0));
-        }
-        Counters::add(&self.counters.segments_expired, count);
-        Counters::add(&self.counters.bytes_expired, bytes);
-        if count > 0 {
-            trace::retained(count, bytes, self.first_seq());
-        }
-        Ok(count)
+        self.remove_up_to(border, &holds)
     }
 
-    /// The first seq id that the limits keep; `None`: all.
-    fn retained_from(
+    /// Up to where the limits let all go; `None`: they keep all.
+    fn judge(
         &self,
         snapshot: &Snapshot,
+        open_seq: u64,
         limits: &Retention,
         holds: &[Hold],
-    ) -> Result<Option<u64>> {
-        let open_seq = self.keeper().manifest.open_seq;
+    ) -> Result<Option<Border>> {
         let sealed = ends(snapshot, open_seq)?;
         let mut bytes = 0;
         for segment in &snapshot.segments {
@@ -67,7 +54,7 @@ impl Log {
         }
         let mut count = crate::num::size(snapshot.segments.len());
         let now = self.now_for_ages();
-        let mut first = None;
+        let mut last_to_go = None;
         let times = last_times(snapshot, now);
         for ((segment, next), last) in sealed.iter().zip(times) {
             let age = now.saturating_sub(last);
@@ -78,10 +65,55 @@ impl Log {
             }
             count -= 1;
             bytes = bytes.saturating_sub(segment.end()?);
-            first = Some(*next);
+            last_to_go = Some(Border { ordinal: segment.ordinal, next: *next });
         }
-        Ok(first.filter(|first| *first > snapshot.first_seq))
+        Ok(last_to_go.filter(|border| border.next > snapshot.first_seq))
     }
+
+    /// Removes what was judged, if it is still there. It is if the last of it is, and ends where it did: an ordinal is
+    /// never given twice, a cut that came before it removed or shortened it, and what is sealed does not grow.
+    fn remove_up_to(&self, border: Border, holds: &[Hold]) -> Result<u64> {
+        let first = border.next;
+        let mut keeper = self.keeper();
+        self.check()?;
+        let snapshot = View::snapshot(self);
+        let sealed = ends(&snapshot, keeper.manifest.open_seq)?;
+        let mut borders = sealed.iter().map(|(segment, next)| (segment.ordinal, *next));
+        let there = borders.any(|found| found == (border.ordinal, border.next));
+        if !there || first <= keeper.manifest.first_seq {
+            return Ok(0);
+        }
+        // Asked once more: no cursor is made or moved back while the maintenance lock is held.
+        let holding = || self.cursors.holds(&snapshot.epochs);
+        if holding().iter().any(|hold| hold.from < first && !hold.is_among(holds, first)) {
+            return Ok(0);
+        }
+        let expired = self.cursors.expire(holds, first, &snapshot.epochs)?;
+        Counters::add(&self.counters.cursors_expired, expired);
+        if holding().iter().any(|hold| hold.from < first) {
+            return Ok(0);
+        }
+        let dead = self.raise_first(&mut keeper, first, &sealed)?;
+        // How long each is was asked when it was judged.
+        let bytes = dead.iter().map(|segment| segment.end().unwrap_or(0)).sum();
+        let count = crate::num::size(dead.len());
+        self.remove_front(&mut keeper, dead)?;
+        drop(keeper);
+        Counters::add(&self.counters.segments_expired, count);
+        Counters::add(&self.counters.bytes_expired, bytes);
+        if count > 0 {
+            trace::retained(count, bytes, self.first_seq());
+        }
+        Ok(count)
+    }
+}
+
+/// The end of a sealed segment: all up to there may go.
+#[derive(Debug, Clone, Copy)]
+struct Border {
+    ordinal: u64,
+    /// The seq id that follows.
+    next: u64,
 }
 
 /// When each segment's last entry was appended, oldest segment first. A clock that jumped must neither block nor

@@ -1,12 +1,14 @@
 //! What goes at the front of the log, and when; and finding entries by time.
 
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use walden::storage::Clock as _;
-use walden::{Retention, SyncStrategy, Wal};
-use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind, Rng};
+use walden::storage::Clock;
+use walden::{Retention, Start, SyncStrategy, Wal};
+use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind, Rng, SimClock};
 
-use crate::support::{Lab, assert_goes_on, entries, payload, payloads};
+use crate::support::{DIR, Lab, assert_goes_on, entries, payload, payloads};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -322,4 +324,94 @@ fn what_could_not_be_removed_goes_with_the_next_call() {
     assert_eq!(names(), all[5..], "not taken up by retention");
     let first = wal.first_seq();
     assert_eq!(entries(&wal), (first, payloads(first..=20)));
+}
+
+type Once = Box<dyn FnOnce() + Send>;
+
+/// A clock that does something, once, when it is asked for the time: while retention judges ages.
+struct Meanwhile {
+    clock: SimClock,
+    once: Mutex<Option<Once>>,
+}
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Meanwhile").field(&self.clock).finish()
+    }
+}
+
+impl Clock for Meanwhile {
+    fn now(&self) -> SystemTime {
+        let once = self.once.lock().unwrap().take();
+        if let Some(once) = once {
+            once();
+        }
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn random_id(&self) -> std::io::Result<u128> {
+        self.clock.random_id()
+    }
+}
+
+/// Entries 1 to 6, ten hours old, in two sealed segments, and new ones from 7 to 9.
+fn old_and_new(lab: &Lab) -> (Wal, Arc<Meanwhile>) {
+    let clock = Arc::new(Meanwhile { clock: lab.clock.clone(), once: Mutex::new(None) });
+    let (disk, settings) = (Arc::new(lab.disk.clone()), lab.config.clone());
+    let wal = Wal::open_with(DIR, settings, disk, Arc::<Meanwhile>::clone(&clock)).unwrap();
+    Lab::append(&wal, 1..=6);
+    lab.clock.advance(10 * HOUR);
+    Lab::append(&wal, 7..=9);
+    wal.tick().unwrap();
+    (wal, clock)
+}
+
+/// Section 4.1: what retention judged it takes away, and nothing that came in its place: a cut and new appends
+/// come in between. Nor is a cursor told that it has expired where nothing is taken away.
+#[test]
+fn what_came_in_the_place_of_what_was_judged_stays() {
+    type Cut = fn(&Wal);
+    let cuts: [(Cut, u64); 3] = [
+        (|wal| wal.truncate_back(1).unwrap(), 2),
+        (|wal| wal.truncate_back(4).unwrap(), 5),
+        (|wal| wal.reset(1).unwrap(), 1),
+    ];
+    for (at, (cut, from)) in cuts.into_iter().enumerate() {
+        let mut lab = Lab::new(SyncStrategy::Always, 240);
+        lab.config = lab.config.cursor_cap(keep_for(6 * HOUR));
+        let (wal, clock) = old_and_new(&lab);
+        let cursor = wal.cursor("behind", Start::First).unwrap();
+        let same = wal.clone();
+        *clock.once.lock().unwrap() = Some(Box::new(move || {
+            cut(&same);
+            Lab::append(&same, from..=9);
+            same.tick().unwrap();
+        }));
+        wal.retain(&keep_for(6 * HOUR)).unwrap();
+        assert!(clock.once.lock().unwrap().is_none(), "it came in between");
+        let first = wal.first_seq();
+        assert!(first <= from, "cut {at}: LOSS: new entries before {first} are gone");
+        assert_eq!(entries(&wal), (first, payloads(first..=9)), "cut {at}");
+        if first == 1 {
+            cursor.check().unwrap_or_else(|error| panic!("cut {at}: {error}"));
+        }
+        drop(cursor);
+        assert_goes_on(&lab, wal);
+    }
+}
+
+/// A cut of what is behind takes nothing from what was judged.
+#[test]
+fn what_was_judged_goes_though_what_is_behind_was_cut() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let (wal, clock) = old_and_new(&lab);
+    let same = wal.clone();
+    *clock.once.lock().unwrap() = Some(Box::new(move || same.truncate_back(7).unwrap()));
+    assert_eq!(wal.retain(&keep_for(6 * HOUR)).unwrap(), 2);
+    assert_eq!(entries(&wal), (7, payloads(7..=7)));
+    assert_goes_on(&lab, wal);
 }
