@@ -103,7 +103,8 @@ impl Log {
         let storage = Arc::clone(&keeper.storage);
         let names = keeper.names.clone();
         let files = Arc::new(FileCache::new(Arc::clone(&storage), &names));
-        let mut segments = found_segments(&names, &files, &sealed, pending.as_ref());
+        let mut segments =
+            found_segments(&names, &files, &sealed, &keeper.manifest, pending.as_ref());
         segments.extend(prepared_segment(&keeper.manifest, &names, &files));
         let mut allocated = None;
         let mut begin = Extent { end: 0, next_seq };
@@ -301,12 +302,19 @@ fn found_segments(
     names: &Names,
     files: &Arc<FileCache>,
     sealed: &[u64],
+    manifest: &Manifest,
     pending: Option<&Pending>,
 ) -> Vec<Arc<Segment>> {
-    let mut segments: Vec<Arc<Segment>> = sealed
-        .iter()
-        .map(|ordinal| Arc::new(Segment::sealed(names, *ordinal, Arc::clone(files))))
-        .collect();
+    let kept = manifest.cut.and_then(|cut| cut.kept);
+    let found = |ordinal: &u64| {
+        let segment = Segment::sealed(names, *ordinal, Arc::clone(files));
+        // Where shortening it found no room, its file is longer than what the cut keeps.
+        if let Some((_, len)) = kept.filter(|(kept, _)| kept == ordinal) {
+            segment.set_end(len);
+        }
+        Arc::new(segment)
+    };
+    let mut segments: Vec<Arc<Segment>> = sealed.iter().map(found).collect();
     if let Some(Pending::Tail(scan)) = pending {
         for scanned in &scan.segments {
             segments.push(Arc::new(Segment::open(

@@ -162,3 +162,26 @@ fn what_is_found_before_a_tail_that_cannot_be_cut_is_durable_with_its_names() {
     std::mem::forget(wal);
     assert_eq!(entries(&lab.power_cut().open()), (1, payloads(1..=8)));
 }
+
+/// Section 7, step 3: K may be longer than what the cut keeps of it, where shortening it found no room. Readers of the log that
+/// was opened so go no further, before it is shortened and after.
+#[test]
+fn what_a_cut_kept_is_read_where_it_could_not_be_shortened() {
+    let full = Fault::new(Action::Error(ENOSPC)).on([OpKind::SetLen]).suffix(".wal");
+    for asked_before in [false, true] {
+        let lab = torn(false);
+        lab.disk.add_fault(full.clone());
+        let wal = lab.open();
+        assert!(wal.recovery().cut.is_some_and(|cut| cut.done));
+        if asked_before {
+            let sizes = wal.segments().unwrap();
+            assert_eq!(sizes.iter().map(|segment| segment.bytes).sum::<u64>(), 8 * 80);
+            assert_eq!(entries(&wal), (1, payloads(1..=8)));
+        }
+        assert!(wal.append(b"refused").unwrap_err().is_out_of_space());
+        lab.disk.clear_faults();
+        assert_eq!(wal.append(payload(9)).unwrap(), 9);
+        assert_eq!(entries(&wal), (1, payloads(1..=9)));
+        assert_goes_on(&lab, wal);
+    }
+}
