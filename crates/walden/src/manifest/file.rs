@@ -209,8 +209,7 @@ impl ManifestFile {
         create_with(storage, names, UNFINISHED)
     }
 
-    /// Writes `manifest` into both copies of its generation and syncs. Also what opening does first with
-    /// the winner: it may be in the cache only.
+    /// Writes `manifest` into both copies of its generation and syncs.
     ///
     /// # Errors
     /// `TooLarge` with nothing changed; else what the disk gives, and the log has failed.
@@ -218,17 +217,36 @@ impl ManifestFile {
         manifest.check_limits()?;
         let block = codec::encode(manifest);
         for copy in copies(manifest.generation) {
-            // One copy is enough for opening, and where only a few bytes changed, a part of one: what opening
-            // would find is not what the log goes by then, be it only for want of room, on a filesystem that
-            // needs some to write in place.
-            write_full(&*self.file, &block, copy).map_err(|error| {
-                let error = Error::io("write the manifest", &self.path, error);
-                self.latch.get().map_or(error.clone(), |latch| latch.fail(&error))
-            })?;
+            self.put_copy(&block, copy)?;
         }
         self.sync()?;
         self.synced.store(manifest.generation, Ordering::Release);
         Ok(())
+    }
+
+    /// Writes the winner again, before anything is done by it: it may be in the cache only. One copy after the other: a power
+    /// cut may spoil what is being written, and what was acknowledged is in no other generation.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) fn write_again(&self, winner: &Manifest) -> Result<()> {
+        winner.check_limits()?;
+        let block = codec::encode(winner);
+        for copy in copies(winner.generation) {
+            self.put_copy(&block, copy)?;
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn put_copy(&self, block: &[u8], at: u64) -> Result<()> {
+        // One copy is enough for opening, and where only a few bytes changed, a part of one: what opening
+        // would find is not what the log goes by then, be it only for want of room, on a filesystem that
+        // needs some to write in place.
+        write_full(&*self.file, block, at).map_err(|error| {
+            let error = Error::io("write the manifest", &self.path, error);
+            self.latch.get().map_or(error.clone(), |latch| latch.fail(&error))
+        })
     }
 
     /// The last generation that is on disk for certain.

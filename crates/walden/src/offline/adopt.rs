@@ -62,7 +62,7 @@ pub fn adopt(target: &Target, progress: &mut dyn FnMut(Progress)) -> Result<Adop
         adopted.foreign = origin == Origin::Adopted;
     }
     let (file, found) = ManifestFile::open(&*target.storage, &target.names)?;
-    file.write(&found.manifest)?;
+    file.write_again(&found.manifest)?;
     lock.sign(&*target.clock, found.manifest.log_id);
     let Some(spot) = survey.damages().find(|spot| spot.kind == Kind::Front) else {
         return Ok(adopted);

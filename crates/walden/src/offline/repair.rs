@@ -178,7 +178,7 @@ fn check_doubled(target: &Target, survey: &Survey, seq: u64) -> Result<()> {
 pub(super) fn keeper(target: &Target) -> Result<Keeper> {
     let (file, found) = ManifestFile::open(&*target.storage, &target.names)?;
     // The winner may be in the kernel's cache only: nothing rests on it before it is on disk.
-    file.write(&found.manifest)?;
+    file.write_again(&found.manifest)?;
     Ok(Keeper {
         storage: Arc::clone(&target.storage),
         clock: Arc::clone(&target.clock),

@@ -36,7 +36,7 @@ impl Opening {
         let _span = crate::trace::recovering(self.keeper.names.dir());
         // The winner may be in the kernel's cache only: nothing rests on it before it is on disk.
         let winner = self.keeper.manifest.clone();
-        self.keeper.file.write(&winner)?;
+        self.keeper.file.write_again(&winner)?;
         let mut folder = Folder::list(&*self.keeper.storage, &self.keeper.names)?;
         if self.keeper.manifest.cut.is_some() {
             if let Some(pending) = self.finish_cut(&folder)? {

@@ -101,7 +101,7 @@ pub fn compress(
     let _lock = WriterLock::take(&*target.storage, &target.names)?;
     known(target)?;
     let (file, found) = ManifestFile::open(&*target.storage, &target.names)?;
-    file.write(&found.manifest)?;
+    file.write_again(&found.manifest)?;
     let manifest = found.manifest;
     if manifest.cut.is_some() {
         return Err(Error::invalid("a cut is not finished: opening finishes it")
