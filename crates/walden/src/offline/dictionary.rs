@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::output::{Sink, put_file};
 use super::rebuild::sync_dir;
+use super::repair::settled_manifest;
 use super::survey::{Survey, read_known, survey, survey_known};
 use super::{Progress, Target};
 use crate::dictionaries::{DictionaryInfo, ids, learn, load, newest};
@@ -138,6 +139,7 @@ pub fn prune_dictionaries(
         .path(target.dir())
         .advice(format!("nothing was removed; run: {}", target.command("verify"))));
     }
+    settled_manifest(target)?;
     let (newest, _) = newest(&*target.storage, &target.names)?;
     let newest = newest.map(|newest| newest.id());
     let mut pruned = PrunedDictionaries { removed: Vec::new(), kept: 0 };

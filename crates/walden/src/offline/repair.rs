@@ -35,7 +35,7 @@ use crate::config::{Config, Settings};
 use crate::cursors::Cursors;
 use crate::error::{Error, ErrorKind, Result, shell_word};
 use crate::keeper::Keeper;
-use crate::manifest::{Manifest, ManifestFile, Place};
+use crate::manifest::{Found, Manifest, ManifestFile, Place};
 use crate::num;
 use crate::recover::scan::{Scan, Scanned};
 use crate::recover::{WriterLock, quarantine};
@@ -132,6 +132,17 @@ pub(super) fn locked_survey(target: &Target, progress: &mut dyn FnMut(Progress))
     ask_opening(target, survey_known(target, known, note, false, progress)?)
 }
 
+/// The manifest, written again: the winner may be in the kernel's cache only, and nothing rests on it before it is on
+/// disk.
+///
+/// # Errors
+/// As opening it; what the disk gives.
+pub(super) fn settled_manifest(target: &Target) -> Result<(ManifestFile, Found)> {
+    let (file, found) = ManifestFile::open(&*target.storage, &target.names)?;
+    file.write_again(&found.manifest)?;
+    Ok((file, found))
+}
+
 /// Refuses what is none of the plan's choices, before anything changes.
 pub(super) fn check(target: &Target, survey: &Survey, choice: &Choice) -> Result<()> {
     let lost = manifest_problem(survey).is_some();
@@ -176,9 +187,7 @@ fn check_doubled(target: &Target, survey: &Survey, seq: u64) -> Result<()> {
 }
 
 pub(super) fn keeper(target: &Target) -> Result<Keeper> {
-    let (file, found) = ManifestFile::open(&*target.storage, &target.names)?;
-    // The winner may be in the kernel's cache only: nothing rests on it before it is on disk.
-    file.write_again(&found.manifest)?;
+    let (file, found) = settled_manifest(target)?;
     Ok(Keeper {
         storage: Arc::clone(&target.storage),
         clock: Arc::clone(&target.clock),
@@ -195,6 +204,9 @@ pub(super) fn keeper(target: &Target) -> Result<Keeper> {
 }
 
 fn safe(target: &Target, survey: &Survey, lock: WriterLock, done: &mut Repaired) -> Result<()> {
+    if survey.known.found().is_some() {
+        settled_manifest(target)?;
+    }
     for piece in survey.pieces.iter().filter(|piece| piece.sealed) {
         if matches!(piece.index, IndexState::Stale | IndexState::Wrong) {
             let path = target.names.index(piece.from.ordinal);

@@ -15,7 +15,7 @@ use super::mend::mend;
 use super::output::{Sink, put_run};
 use super::plan::plan_of;
 use super::rebuild::sync_dir;
-use super::repair::{Repaired, locked_survey};
+use super::repair::{Repaired, locked_survey, settled_manifest};
 use super::survey::{Known, Piece, Survey, expect_log, survey};
 use super::{Progress, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,7 +69,7 @@ pub fn repair_from(
     let _lock = WriterLock::take(&*target.storage, &target.names)?;
     let survey = locked_survey(target, progress)?;
     match &survey.known {
-        Known::Found(_) => {}
+        Known::Found(_) => drop(settled_manifest(target)?),
         Known::Stranger(error) => return Err(error.clone()),
         Known::Missing(_) | Known::Unsound(_) => {
             return Err(Error::corrupt("the manifest is missing or unsound")

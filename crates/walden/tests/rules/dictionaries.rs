@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 
+use walden::offline::prune_dictionaries;
 use walden::{Compression, SyncStrategy};
-use walden_sim::SectorTear;
+use walden_sim::{Action, EIO, Fault, OpKind, SectorTear};
 
 use crate::support::{Lab, every_stop};
 
@@ -109,6 +110,30 @@ fn one_that_was_found_is_on_disk_first() {
     let wal = lab.power_cut().open();
     assert_eq!(wal.get(seq).unwrap().unwrap().payload, line(401));
     assert_eq!(wal.dictionaries().unwrap().len(), 1);
+}
+
+/// Section 5: "only then acts on it": a cut that was in the cache only is on disk before a dictionary goes that only what
+/// was cut needs.
+#[test]
+fn no_dictionary_goes_by_a_cut_that_was_in_the_cache_only() {
+    let lab = lab();
+    let wal = lab.open();
+    let first = wal.train_dictionary(SIZE).unwrap();
+    wal.append(line(401)).unwrap();
+    let second = wal.train_dictionary(2 * SIZE).unwrap();
+    assert_ne!(first.id, second.id);
+    let fault = Fault::new(Action::Error(EIO)).on([OpKind::SyncData]).suffix(".manifest");
+    lab.disk.add_fault(fault.nth(1));
+    assert!(wal.truncate_back(400).unwrap_err().is_poisoned());
+    std::mem::forget(wal);
+    let lab = lab.kill();
+    let pruned = prune_dictionaries(&lab.target(), &mut |_| {}).unwrap();
+    assert_eq!(pruned.removed, [lab.path(first.path.file_name().unwrap().to_str().unwrap())]);
+    let wal = lab.power_cut().open();
+    for entry in wal.range(..).unwrap() {
+        let entry = entry.unwrap_or_else(|error| panic!("LOSS: {error}"));
+        assert_eq!(entry.payload, line(entry.seq));
+    }
 }
 
 /// A full disk leaves no dictionary, and a log that goes on.

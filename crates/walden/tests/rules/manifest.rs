@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use walden::offline::{Target, inspect, repair_plan, verify};
+use walden::offline::{Target, inspect, repair_from, repair_plan, verify};
 use walden::{ErrorKind, SyncStrategy};
 use walden_sim::{Action, EIO, Fault, OpKind, SectorTear};
 
@@ -152,6 +152,32 @@ fn written_and_not_synced(calls: &[String]) -> Vec<usize> {
         }
     }
     places
+}
+
+/// Section 5: "only then acts on it": the tools too. A generation that was in the cache only is on disk before anything is
+/// put back into the log that it tells of.
+#[test]
+fn what_a_repair_goes_by_is_on_disk() {
+    let lab = three();
+    let donor = lab.with(lab.disk.fork());
+    let wal = lab.open();
+    wal.set_meta("vote", "old").unwrap();
+    fail_manifest_sync(&lab);
+    wal.set_meta("vote", "new").unwrap_err();
+    let lab = lab.kill();
+    let mut damaged = lab.read("segment-0001.wal");
+    damaged[40] ^= 1;
+    lab.write("segment-0001.wal", &damaged);
+    let generation = |lab: &Lab| {
+        let manifest = ManifestBytes::of(lab);
+        manifest.generation(manifest.winner())
+    };
+    let seen = generation(&lab);
+    assert!(generation(&lab.power_cut()) < seen, "it is in the cache only");
+    let done = repair_from(&lab.target(), &donor.reader(), &mut |_| {}).unwrap();
+    assert!(!done.still_damaged, "{done:?}");
+    assert_eq!(generation(&lab.power_cut()), seen, "what was gone by is lost");
+    assert_eq!(entries(&lab.power_cut().open()).1, payloads(1..=3));
 }
 
 /// Either copy of the winning generation alone is enough; and no byte of the other is believed.
