@@ -57,7 +57,8 @@ impl Log {
     /// Refuses a record that nobody could read here for want of its dictionary.
     fn has_dictionary(&self, record: &Record<'_>) -> Result<()> {
         let Some(id) = record::dictionary_of(&record.header, record.stored) else { return Ok(()) };
-        self.files.dictionaries.get(id).map(drop).map_err(|error| {
+        // Put there by hand, it may not be on disk, and what is appended must be readable after any crash.
+        self.files.dictionaries.settle(id).map_err(|error| {
             let error = error.seqs(record.seq(), record.next_seq().saturating_sub(1));
             if error.kind() != ErrorKind::MissingDictionary {
                 return error;

@@ -9,6 +9,7 @@
 pub(crate) mod alone;
 mod train;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -63,11 +64,18 @@ pub(crate) struct Dictionaries {
     names: Names,
     /// The one asked for last stands last.
     kept: Mutex<Vec<Arc<Dictionary>>>,
+    /// Those that are on disk for certain, in this opening.
+    settled: Mutex<BTreeSet<u32>>,
 }
 
 impl Dictionaries {
     pub(crate) fn new(storage: Arc<dyn Storage>, names: &Names) -> Self {
-        Self { storage, names: names.clone(), kept: Mutex::new(Vec::new()) }
+        Self {
+            storage,
+            names: names.clone(),
+            kept: Mutex::new(Vec::new()),
+            settled: Mutex::default(),
+        }
     }
 
     /// The one that is needed to tell what a record holds, if any.
@@ -97,6 +105,19 @@ impl Dictionaries {
         }
         kept.push(Arc::clone(&read));
         Ok(read)
+    }
+
+    /// Makes sure that one is there, sound and on disk, before a record that needs it is stored.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `Io` where it cannot be synced.
+    pub(crate) fn settle(&self, id: u32) -> Result<()> {
+        self.get(id)?;
+        if !self.settled.lock().contains(&id) {
+            settle(&*self.storage, &self.names, id)?;
+            self.settled.lock().insert(id);
+        }
+        Ok(())
     }
 }
 

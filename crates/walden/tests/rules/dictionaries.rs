@@ -112,6 +112,36 @@ fn one_that_was_found_is_on_disk_first() {
     assert_eq!(wal.dictionaries().unwrap().len(), 1);
 }
 
+/// The same where frames bring the records that need it.
+#[test]
+fn one_that_frames_need_is_on_disk_first() {
+    let lab = lab();
+    let source = lab.with(lab.disk.fork());
+    let wal = source.open();
+    let made = wal.train_dictionary(SIZE).unwrap();
+    let file = wal.dictionary(made.id).unwrap();
+    wal.append(line(401)).unwrap();
+    let frames = wal.frames(401, 1 << 20).unwrap().unwrap();
+    let name = made.path.file_name().unwrap().to_str().unwrap();
+    for looked_at in [false, true] {
+        let lab = lab.with(lab.disk.fork());
+        let storage: &dyn walden::storage::Storage = &lab.disk;
+        storage.create(&lab.path(name)).unwrap().write_at(&file, 0).unwrap();
+        let wal = lab.open();
+        if looked_at {
+            assert_eq!(wal.dictionaries().unwrap().len(), 1);
+        }
+        assert_eq!(wal.append_frames(&frames).unwrap(), 401..402);
+        std::mem::forget(wal);
+        for seed in 0..50 {
+            let wal = lab.power_cut_by(seed).open();
+            assert_eq!(wal.get(401).unwrap().unwrap().payload, line(401), "seed {seed}");
+        }
+        let wal = lab.power_cut().open();
+        assert_eq!(wal.get(401).unwrap().unwrap().payload, line(401));
+    }
+}
+
 /// Section 5: "only then acts on it": a cut that was in the cache only is on disk before a dictionary goes that only what
 /// was cut needs.
 #[test]
