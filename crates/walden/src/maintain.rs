@@ -196,8 +196,9 @@ impl Signal {
         };
         if start {
             let log = self.starter.lock().clone();
-            let started =
-                log.is_some_and(|log| sync::spawn(job.thread(), move || helper_loop(&log, job)));
+            let started = log.is_some_and(|log| {
+                sync::spawn(job.thread(), move || helper_loop(&log, job)).is_ok()
+            });
             if !started {
                 // Tried again at the next kick.
                 self.flags.lock().job(job).running = false;
@@ -241,17 +242,24 @@ impl Signal {
 }
 
 /// Starts what the log needs besides its callers.
-pub(crate) fn start(log: &Arc<Log>) {
+///
+/// # Errors
+/// `Io` where the system has no thread to give: nobody would sync for tickets that are awaited, or now and then.
+pub(crate) fn start(log: &Arc<Log>) -> Result<()> {
     if log.settings.maintenance == Maintenance::Manual {
         log.signal.manual.store(true, Ordering::Relaxed);
-        return;
+        return Ok(());
     }
     *log.signal.starter.lock() = Some(Arc::downgrade(log));
     let weak = Arc::downgrade(log);
-    if !sync::spawn("walden-maintain", move || maintenance_loop(&weak)) {
+    sync::spawn("walden-maintain", move || maintenance_loop(&weak)).map_err(|error| {
+        // What closing does is done by the caller.
         log.signal.manual.store(true, Ordering::Relaxed);
-    }
+        Error::io("start the log's own thread", log.names.dir(), error)
+            .advice("let the process have more threads, or use `Maintenance::Manual` and `tick`")
+    })?;
     log.signal.wake();
+    Ok(())
 }
 
 /// The thread holds the log weakly: dropping the last handle closes it, whatever the thread is doing.

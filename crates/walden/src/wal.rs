@@ -55,7 +55,7 @@ impl Drop for Owner {
         if watermark::in_callback() {
             // Closing waits for the sync that runs this callback.
             let log = Arc::clone(&self.log);
-            crate::sync::spawn("walden-close", move || drop(close::close(&log)));
+            drop(crate::sync::spawn("walden-close", move || drop(close::close(&log))));
         } else {
             drop(close::close(&self.log));
         }
@@ -124,8 +124,9 @@ impl Wal {
         let opened = recover::open(dir, &settings, storage, clock)?;
         let compression = settings.compression;
         let log = Log::new(opened, settings, latch)?;
-        maintain::start(&log);
-        Ok(Self { owner: Arc::new(Owner { log }), compression })
+        let wal = Self { owner: Arc::new(Owner { log }), compression };
+        maintain::start(wal.log())?;
+        Ok(wal)
     }
 
     /// Another handle of this log, and clones of that, by which what is appended is stored so, whatever

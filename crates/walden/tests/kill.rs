@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::over;
-use walden::{Config, SyncStrategy, Wal};
+use walden::{Config, ErrorKind, Maintenance, SyncStrategy, Wal};
 use walden_sim::Rng;
 
 const CHILD: &str = "WALDEN_KILL_CHILD";
@@ -200,4 +200,32 @@ fn background_loses_some() {
 #[test]
 fn all_of_it_over_mapped_files() {
     engine::rerun_over_mapped_files("all_of_it_over_mapped_files");
+}
+
+const NO_THREADS: &str = "WALDEN_NO_THREADS";
+
+/// What the child without threads does: not a test of its own.
+#[test]
+fn child_without_threads() {
+    let Some(dir) = std::env::var_os(NO_THREADS) else { return };
+    let error = Wal::open(&dir, Config::durable()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    assert!(error.to_string().contains("thread"), "{error}");
+    let wal = Wal::open(&dir, Config::durable().maintenance(Maintenance::Manual)).unwrap();
+    assert_eq!(wal.append("goes on").unwrap(), 1);
+}
+
+/// Where the log's own thread cannot be started, opening says so: nobody would sync for tickets that are awaited.
+#[test]
+fn no_thread_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_without_threads", "--test-threads=1", "--nocapture"])
+        .env(NO_THREADS, dir.path())
+        // No address space has room for such a stack.
+        .env("RUST_MIN_STACK", (1_u64 << 47).to_string())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(dir.path().join("segment-0000.wal").exists(), "it did something");
 }

@@ -1,5 +1,7 @@
 //! The lock file: one writer at a time, and the log's id, so that a lost manifest is noticed.
 
+use std::path::Path;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::Names;
 use crate::segment::index::micros;
@@ -49,10 +51,14 @@ impl LockNote {
     }
 
     /// Reads the note of whoever holds, or last held, the lock.
-    pub(crate) fn read(file: &dyn File) -> Self {
+    ///
+    /// # Errors
+    /// `Io`: that is not "no note", which would let a lost manifest pass as one that never was.
+    pub(crate) fn read(file: &dyn File, path: &Path) -> Result<Self> {
         let mut bytes = vec![0; MAX_LEN];
-        let got = read_full(file, &mut bytes, 0).unwrap_or(0);
-        Self::parse(&String::from_utf8_lossy(bytes.get(..got).unwrap_or_default()))
+        let got = read_full(file, &mut bytes, 0)
+            .map_err(|error| Error::io("read the lock file", path, error))?;
+        Ok(Self::parse(&String::from_utf8_lossy(bytes.get(..got).unwrap_or_default())))
     }
 }
 
@@ -70,14 +76,14 @@ impl WriterLock {
         let path = names.lock();
         match storage.lock(&path) {
             Ok(file) => {
-                let note = LockNote::read(&*file);
+                let note = LockNote::read(&*file, &path)?;
                 Ok(Self { file, note })
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 let holder = storage
                     .open(&path, crate::storage::Access::Read)
                     .ok()
-                    .and_then(|file| LockNote::read(&*file).pid)
+                    .and_then(|file| LockNote::read(&*file, &path).ok()?.pid)
                     .map_or_else(|| "another writer".to_owned(), |pid| format!("process {pid}"));
                 Err(Error::new(
                     ErrorKind::Locked,

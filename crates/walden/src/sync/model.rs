@@ -83,9 +83,9 @@ pub(crate) fn wait_timeout<'a, T>(
 }
 
 /// Starts a thread of the model's.
-pub(crate) fn spawn(_: &str, run: impl FnOnce() + Send + 'static) -> bool {
+pub(crate) fn spawn(_: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     drop(chosen::thread::spawn(run));
-    true
+    Ok(())
 }
 
 /// loom takes a sequentially consistent access for an acquiring and releasing one, and would find what cannot

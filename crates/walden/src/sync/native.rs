@@ -44,7 +44,10 @@ pub(crate) fn wait_timeout<'a, T>(
     }
 }
 
-/// Starts a thread; false where the system has none to give.
-pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> bool {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).is_ok()
+/// Starts a thread.
+///
+/// # Errors
+/// Where the system has none to give.
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
 }

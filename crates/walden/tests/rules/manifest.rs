@@ -319,6 +319,24 @@ fn a_lost_manifest_is_noticed_each_time() {
     }
 }
 
+/// A lock file that cannot be read is an error, not one that names no log: without its word a log that lost its manifest
+/// would be taken over as one that never had any.
+#[test]
+fn a_lock_file_that_cannot_be_read_is_an_error() {
+    let lab = Lab::new(SyncStrategy::Always, 4096);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=3);
+    wal.close().unwrap();
+    drop(wal);
+    lab.names(".idx").iter().for_each(|name| lab.remove(name));
+    lab.remove("segment.manifest");
+    lab.disk.add_fault(Fault::new(Action::Error(EIO)).on([OpKind::Read]).suffix(".lock").nth(1));
+    let error = lab.try_open().unwrap_err();
+    assert_eq!((error.kind(), error.file()), (ErrorKind::Io, Some(&*lab.path("segment.lock"))));
+    assert!(!lab.has("segment.manifest"), "none was made");
+    assert_eq!(lab.try_open().unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
 /// Section 5: "Made once: segment 0 and its directory entry first, then `<prefix>.manifest.new`, synced, renamed,
 /// directory synced"; the folder's name too (section 4.6). Each call cut off, and each call of the recovery.
 #[test]

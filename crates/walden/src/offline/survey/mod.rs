@@ -307,7 +307,7 @@ fn why_lost(folder: &Folder, note: &LockNote) -> Option<String> {
 /// `Io`.
 pub(super) fn read_known(target: &Target) -> Result<(Known, LockNote)> {
     let note = match target.storage.open(&target.names.lock(), Access::Read) {
-        Ok(file) => LockNote::read(&*file),
+        Ok(file) => LockNote::read(&*file, &target.names.lock())?,
         Err(_) => LockNote::default(),
     };
     let known = match find(&*target.storage, &target.names) {
