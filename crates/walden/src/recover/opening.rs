@@ -40,8 +40,7 @@ impl Opening {
         let mut folder = Folder::list(&*self.keeper.storage, &self.keeper.names)?;
         if self.keeper.manifest.cut.is_some() {
             if let Some(pending) = self.finish_cut(&folder)? {
-                let sealed = self.live_sealed()?;
-                return Ok((sealed, None, self.keeper.manifest.lowest_next, Some(pending)));
+                return self.wait_for_room(pending);
             }
             folder = Folder::list(&*self.keeper.storage, &self.keeper.names)?;
         }
@@ -61,12 +60,23 @@ impl Opening {
 
     fn finish_cut(&mut self, folder: &Folder) -> Result<Option<Pending>> {
         self.report.finished_cut = true;
-        self.keeper.remove_dead(&folder.segments)?;
-        match self.keeper.begin_after_cut() {
+        let removed = self.keeper.remove_dead(&folder.segments);
+        match removed.and_then(|()| self.keeper.begin_after_cut()) {
             Ok(_) => Ok(None),
             Err(error) if error.is_out_of_space() => Ok(Some(Pending::NewActive)),
             Err(error) => Err(error),
         }
+    }
+
+    /// The cut is declared, and its end waits for room. The epoch begins now, as in [`finish`](Self::finish): two copies of
+    /// such a log must not append under the one that the cut gave them.
+    fn wait_for_room(&mut self, pending: Pending) -> Result<Outcome> {
+        let keeper = &mut self.keeper;
+        let mut next = keeper.manifest.clone();
+        let next_seq = next.lowest_next;
+        next.begin_epoch(next_seq, keeper.random_id()?);
+        keeper.commit(next)?;
+        Ok((self.live_sealed()?, None, next_seq, Some(pending)))
     }
 
     fn live_sealed(&self) -> Result<Vec<u64>> {

@@ -1,7 +1,7 @@
 //! Keeps aside what recovery is about to cut: bytes that may once have been acknowledged.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::scan::Scan;
 use crate::error::{Error, Result};
@@ -67,12 +67,13 @@ pub(crate) fn keep_file(
 fn make_folder(storage: &dyn Storage, names: &Names) -> Result<()> {
     let dir = names.quarantine();
     match storage.create_dir(&dir) {
-        Ok(()) => storage
-            .sync_dir(names.dir())
-            .map_err(|error| Error::io("sync the folder", names.dir(), error)),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::io("make the quarantine folder", &dir, error)),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("make the quarantine folder", &dir, error));
+        }
+        _ => {}
     }
+    // One that was there, too: it may be from a run that was killed before this.
+    storage.sync_dir(names.dir()).map_err(|error| Error::io("sync the folder", names.dir(), error))
 }
 
 fn copy(
@@ -121,11 +122,18 @@ fn write_copy(
     copy.sync_all()
 }
 
-/// Removes the oldest copies while all together hold more than `limit` bytes; those in `keep` stay.
+/// Removes the oldest copies while all together hold more than `limit` bytes; those in `keep` stay. And what is left of
+/// copies that a crash cut off: nobody else makes one now.
 /// Failures are of no consequence: it is tried again at the next cut.
 pub(crate) fn limit(storage: &dyn Storage, names: &Names, keep: &[PathBuf], limit: u64) {
     let dir = names.quarantine();
     let Ok(entries) = storage.list(&dir) else { return };
+    for entry in &entries {
+        let half = Path::new(&entry.name).extension().is_some_and(|ending| ending == "tmp");
+        if half && entry.kind == FileKind::File {
+            drop(storage.remove(&dir.join(&entry.name)));
+        }
+    }
     let mut files: Vec<(std::time::SystemTime, OsString, u64)> = entries
         .into_iter()
         .filter(|entry| entry.kind == FileKind::File)

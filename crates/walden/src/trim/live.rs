@@ -282,6 +282,7 @@ impl Log {
         // Committed: from here on the log is the shorter one, for waiters and readers too.
         self.forget_unwritten(|| {});
         *self.epoch.lock() = keeper.manifest.epoch();
+        let before = View::snapshot(self);
         self.show_cut(keeper, keep);
         self.open.lock().clear();
         // Before who waits is told: who waits for room would wait on.
@@ -298,6 +299,11 @@ impl Log {
         if let Err(error) = keeper.remove_dead(&folder.segments) {
             // Half a cut cannot be left behind by a live log: opening finishes it.
             return Err(self.latch.fail(&error));
+        }
+        // Again: who read by the older list may have opened one meanwhile, and its space would stay taken.
+        let kept = keep.kept.map(|(ordinal, _)| ordinal);
+        for dead in before.segments.iter().filter(|segment| Some(segment.ordinal) > kept) {
+            dead.forget_file();
         }
         match self.begin_again(keeper) {
             // The cut itself is done: the new segment is made at the next append that finds room.

@@ -374,3 +374,24 @@ fn a_read_only_log_goes_on_where_all_that_it_had_read_is_gone() {
     }
     assert!(reader.read_next().unwrap().is_none());
 }
+
+/// Section 5: "a new one at every opening for writing": also at one that finds a cut which waits for room. Two copies of
+/// that log go two ways, and neither takes the other's entries for its own.
+#[test]
+fn copies_of_a_log_whose_cut_waits_for_room_go_two_ways() {
+    let (lab, wal) = crate::full::cut_without_room_for_a_new_segment();
+    wal.close().unwrap();
+    drop(wal);
+    let [one, other] = [1, 2].map(|n| {
+        let lab = lab.with(lab.disk.fork());
+        let wal = lab.open();
+        lab.disk.clear_faults();
+        assert_eq!(wal.append(other(n)).unwrap(), 7);
+        wal
+    });
+    let frames = other.frames(7, 1 << 20).unwrap().unwrap();
+    let error = one.append_frames(&frames).unwrap_err();
+    assert_eq!((error.kind(), error.seq()), (walden::ErrorKind::Diverged, Some(7)), "{error}");
+    let [mine, theirs] = [&one, &other].map(|wal| wal.frames(7, 1 << 20).unwrap().unwrap());
+    assert_ne!(mine.epochs().last(), theirs.epochs().last());
+}

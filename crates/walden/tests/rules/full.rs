@@ -447,7 +447,7 @@ fn a_cut_on_a_full_disk() {
 }
 
 /// A disk on which no new file finds room, and a log of nine entries that was cut behind the sixth there.
-fn cut_without_room_for_a_new_segment() -> (Lab, walden::Wal) {
+pub(crate) fn cut_without_room_for_a_new_segment() -> (Lab, walden::Wal) {
     let lab = Lab::new(SyncStrategy::Always, 240);
     let wal = lab.open();
     Lab::append(&wal, 1..=9);

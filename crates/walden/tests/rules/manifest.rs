@@ -180,6 +180,27 @@ fn what_a_repair_goes_by_is_on_disk() {
     assert_eq!(entries(&lab.power_cut().open()).1, payloads(1..=3));
 }
 
+/// Section 4.9: what is not zeros is kept aside first, durably: also where a run that was killed made the folder for
+/// that, and did not sync its name. Cut off at each call.
+#[test]
+fn a_folder_of_copies_that_was_found_is_synced() {
+    let lab = three();
+    let donor = lab.with(lab.disk.fork());
+    let mut damaged = lab.read("segment-0001.wal");
+    damaged[40] ^= 1;
+    lab.write("segment-0001.wal", &damaged);
+    let storage: &dyn walden::storage::Storage = &lab.disk;
+    storage.create_dir(&lab.path("segment.quarantine")).unwrap();
+    let repair = |lab: &Lab| {
+        let _cut_off = repair_from(&lab.target(), &donor.reader(), &mut |_| {});
+    };
+    every_stop(&lab, 60, repair, |found, stop| {
+        let files = found.disk.files();
+        let mut kept = files.iter().filter_map(|path| found.disk.read_file(path).ok());
+        assert!(kept.any(|bytes| bytes == damaged), "call {stop}: no copy of what was replaced");
+    });
+}
+
 /// Either copy of the winning generation alone is enough; and no byte of the other is believed.
 #[test]
 fn one_copy_is_enough() {

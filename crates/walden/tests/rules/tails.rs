@@ -153,9 +153,8 @@ fn what_is_found_before_a_tail_that_cannot_be_cut_is_durable_with_its_names() {
     let last = lab.disk.open(&lab.path("segment-0002.wal"), Access::ReadWrite).unwrap();
     assert_eq!(last.write_at(&[0xa5; 40], 160).unwrap(), 40);
     lab.names(".next").iter().for_each(|name| lab.remove(name));
-    // Made for the first copy, the folder of copies brings a sync with it.
-    lab.write("segment.quarantine/earlier", b"");
-    lab.disk.set_capacity(Some(lab.disk.used()));
+    // The folder of copies brings a sync with it.
+    lab.disk.add_fault(Fault::new(Action::Error(ENOSPC)).on([OpKind::CreateDir]));
     let wal = lab.open();
     assert!(wal.recovery().cut.is_some_and(|cut| !cut.done));
     assert_eq!(wal.durable_seq(), 8);
@@ -168,11 +167,15 @@ fn what_is_found_before_a_tail_that_cannot_be_cut_is_durable_with_its_names() {
 #[test]
 fn what_a_cut_kept_is_read_where_it_could_not_be_shortened() {
     let full = Fault::new(Action::Error(ENOSPC)).on([OpKind::SetLen]).suffix(".wal");
-    for asked_before in [false, true] {
+    for (asked_before, again) in [(false, false), (true, false), (false, true), (true, true)] {
         let lab = torn(false);
         lab.disk.add_fault(full.clone());
-        let wal = lab.open();
+        let mut wal = lab.open();
         assert!(wal.recovery().cut.is_some_and(|cut| cut.done));
+        if again {
+            wal.close().unwrap();
+            wal = lab.open();
+        }
         if asked_before {
             let sizes = wal.segments().unwrap();
             assert_eq!(sizes.iter().map(|segment| segment.bytes).sum::<u64>(), 8 * 80);
@@ -184,4 +187,15 @@ fn what_a_cut_kept_is_read_where_it_could_not_be_shortened() {
         assert_eq!(entries(&wal), (1, payloads(1..=9)));
         assert_goes_on(&lab, wal);
     }
+}
+
+/// A crash can leave half a copy of a tail: it goes with the next cut, and does not stay for good.
+#[test]
+fn half_a_copy_does_not_stay() {
+    let lab = torn(false);
+    lab.write("segment.quarantine/segment-0001-at-80-gen-3.tmp", b"half a");
+    let wal = lab.open();
+    assert!(wal.recovery().cut.is_some_and(|cut| cut.done && cut.kept_in.len() == 1));
+    assert_eq!(lab.names(".tmp"), [""; 0]);
+    assert_eq!(lab.names(".torn").len(), 1);
 }
