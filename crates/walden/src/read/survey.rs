@@ -309,16 +309,18 @@ fn live(manifest: &Manifest, listing: &Listing) -> BTreeSet<u64> {
     listing.wals.range(manifest.first_ordinal..).copied().filter(|o| !dead(*o)).collect()
 }
 
-/// The latest place up to which the log was durable.
+/// The latest place up to which the log was durable. A mark in front of the open segments is merely stale: the log may have
+/// been cut since, and have taken up the same epoch again.
 fn believed(found: &Found) -> Place {
     let manifest = &found.manifest;
     // What empties the log names a segment that is made only at its end.
     let empties = manifest.cut.is_some_and(|cut| cut.kept.is_none());
     let base = manifest.base.filter(|_| !empties);
     let mark = found.believed().map(|mark| mark.place);
-    let open = manifest.open_place();
     [base, mark]
         .into_iter()
         .flatten()
-        .fold(open, |best, place| if place.next_seq > best.next_seq { place } else { best })
+        .filter(|place| place.ordinal >= manifest.open_from)
+        .max_by_key(|place| (place.ordinal, place.offset))
+        .unwrap_or_else(|| manifest.open_place())
 }

@@ -29,6 +29,7 @@ mod golden;
 mod index;
 mod manifest;
 mod marks;
+mod readers;
 mod retention;
 mod rotation;
 mod support;
