@@ -38,6 +38,9 @@ struct Work {
     /// The manifest of the last look, if there was one.
     manifest: Option<Manifest>,
     looked: bool,
+    /// Entries below it were given to readers, and no cut among them was told since: a look that saw the log shorter, under
+    /// the same epochs, takes nothing back.
+    given: u64,
 }
 
 /// What readers are given.
@@ -64,7 +67,7 @@ impl Foreign {
         let foreign = Self {
             names,
             storage,
-            work: Mutex::new(Work { survey, manifest: None, looked: false }),
+            work: Mutex::new(Work { survey, manifest: None, looked: false, given: 0 }),
             shared: Mutex::new(shared),
             era: AtomicU64::new(0),
             first: AtomicU64::new(0),
@@ -133,6 +136,7 @@ impl Foreign {
         work.manifest = Some(found.manifest);
         work.looked = true;
         let first_seq = reach.first;
+        work.given = if cut.is_some() { reach.written } else { work.given.max(reach.written) };
         self.publish(cut, reach, Snapshot { log_id, segments, first_seq, epochs, losses });
         Ok(true)
     }
@@ -165,6 +169,7 @@ impl Foreign {
         let first_seq = reach.first;
         let (epochs, losses) = (Vec::new(), Vec::new());
         let snapshot = Snapshot { log_id: 0, segments, first_seq, epochs, losses };
+        work.given = work.given.max(reach.written);
         self.publish(None, reach, snapshot);
         Ok(true)
     }
@@ -198,7 +203,7 @@ impl Foreign {
             None if work.looked => manifest.epochs.last().map(|epoch| epoch.first_seq),
             None => None,
         };
-        Ok(cut.filter(|at| *at < self.written.load(Ordering::SeqCst)))
+        Ok(cut.filter(|at| *at < work.given))
     }
 
     fn publish(&self, cut: Option<u64>, reach: Reach, snapshot: Snapshot) {

@@ -12,14 +12,14 @@ use crate::support::{DIR, Lab, entries, payload, payloads};
 
 /// A mount point: the disk behind it can change under those who read, as when a server comes back from a crash.
 #[derive(Debug, Clone)]
-struct Mount(Arc<Mutex<SimDisk>>);
+pub(crate) struct Mount(Arc<Mutex<SimDisk>>);
 
 impl Mount {
-    fn new(disk: &SimDisk) -> Self {
+    pub(crate) fn new(disk: &SimDisk) -> Self {
         Self(Arc::new(Mutex::new(disk.clone())))
     }
 
-    fn swap(&self, disk: &SimDisk) {
+    pub(crate) fn swap(&self, disk: &SimDisk) {
         *self.0.lock().unwrap() = disk.clone();
     }
 
@@ -27,7 +27,7 @@ impl Mount {
         self.0.lock().unwrap().clone()
     }
 
-    fn reader(&self) -> LogReader {
+    pub(crate) fn reader(&self) -> LogReader {
         LogReader::open_with(DIR, "segment", Arc::new(self.clone())).unwrap()
     }
 }
@@ -43,7 +43,7 @@ impl Storage for Mount {
     }
 }
 
-fn other(n: u64) -> Vec<u8> {
+pub(crate) fn other(n: u64) -> Vec<u8> {
     format!("another history's {n}").into_bytes()
 }
 

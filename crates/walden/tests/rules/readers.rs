@@ -1,8 +1,9 @@
 //! A reader of another process: what it is told of cuts, of another's repairs and of damage, and what it goes on to.
 
-use walden::{SyncStrategy, Wal};
+use walden::{LogReader, Reader, SyncStrategy, Wal};
 
-use crate::support::{Lab, payloads, read_only};
+use crate::epochs::{Mount, other};
+use crate::support::{Lab, payload, payloads, read_only};
 
 /// Takes to the copy what it lacks of the source, up to `last`; each record has 80 bytes.
 fn ship(source: &Wal, copy: &Wal, last: u64) {
@@ -34,4 +35,62 @@ fn a_mark_from_before_a_cut_in_a_history_taken_up_again() {
         log.refresh().unwrap();
         assert_eq!(log.durable_seq(), last);
     }
+}
+
+/// A reader that has read `1..=last`, which are `payload(n)`.
+fn read_up_to(log: &LogReader, last: u64) -> Reader {
+    let mut reader = log.reader();
+    for seq in 1..=last {
+        let entry = reader.read_next().unwrap().unwrap();
+        assert_eq!((entry.seq, entry.payload), (seq, &payload(seq)[..]));
+    }
+    reader
+}
+
+#[track_caller]
+fn assert_truncated(reader: &mut Reader, at: u64) {
+    let error = reader.read_next().unwrap_err();
+    assert!(error.is_truncated() && error.seq() == Some(at), "{error}");
+}
+
+/// Section 5: "no longer in the list: `Truncated`". In between a look saw the log shorter, and under the same epochs: a copy
+/// was cut, and took up the same history again.
+#[test]
+fn a_cut_behind_which_less_of_the_same_history_was_seen() {
+    let (source, lab) = source_and_copy(SyncStrategy::Always);
+    let copy = lab.open();
+    ship(&source, &copy, 8);
+    let log = lab.reader();
+    let mut reader = read_up_to(&log, 8);
+    copy.truncate_back(4).unwrap();
+    ship(&source, &copy, 6);
+    log.refresh().unwrap();
+    for seq in 7..=9 {
+        assert_eq!(copy.append(other(seq)).unwrap(), seq);
+    }
+    assert_truncated(&mut reader, 7);
+    // And what comes behind the other history's end is not told twice.
+    reader.seek(7).unwrap();
+    assert_eq!(reader.read_next().unwrap().unwrap().payload, other(7));
+}
+
+/// The same with a backup that was put in the log's place, looked at before it was opened and after.
+#[test]
+fn a_restored_backup_that_was_seen_before_it_was_opened() {
+    let lab = Lab::new(SyncStrategy::Always, 240);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=5);
+    let backup = lab.kill();
+    Lab::append(&wal, 6..=12);
+    let mount = Mount::new(&lab.disk);
+    let log = mount.reader();
+    let mut reader = read_up_to(&log, 12);
+    mount.swap(&backup.disk);
+    log.refresh().unwrap();
+    assert_eq!(log.next_seq(), 6);
+    let wal = backup.open();
+    for seq in 6..=14 {
+        assert_eq!(wal.append(other(seq)).unwrap(), seq);
+    }
+    assert_truncated(&mut reader, 6);
 }
