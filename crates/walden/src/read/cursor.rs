@@ -171,9 +171,18 @@ impl Cursor {
         Some((held.header, held.seq()..held.next_seq(), bytes))
     }
 
+    /// Has the content of the held record at hand, if it is compressed: to be called before an entry of it is asked for.
+    #[inline]
+    pub(super) fn unpack(&mut self, seq: u64) -> Result<()> {
+        match self.held {
+            Some(held) if held.header.codec() != 0 => self.unpack_held(held, seq),
+            _ => Ok(()),
+        }
+    }
+
     /// The payload of an entry of the held record.
     #[inline]
-    pub(super) fn entry(&mut self, seq: u64) -> Result<&[u8]> {
+    pub(super) fn entry(&self, seq: u64) -> Result<&[u8]> {
         let held = self.held.ok_or_else(|| self.unproved(seq))?;
         if held.header.codec() != 0 {
             return self.unpacked_entry(held, seq);
@@ -188,7 +197,6 @@ impl Cursor {
         if held.header.codec() == 0 {
             return Ok(self.source.share(self.stored_entry(held, seq)?));
         }
-        self.unpack(held, seq)?;
         let shared = self.unpacked.share(held.count, seq.saturating_sub(held.seq()));
         shared.ok_or_else(|| self.unproved(seq))
     }
@@ -203,14 +211,12 @@ impl Cursor {
         entry.ok_or_else(|| self.unproved(seq))
     }
 
-    fn unpacked_entry(&mut self, held: Held, seq: u64) -> Result<&[u8]> {
-        self.unpack(held, seq)?;
+    fn unpacked_entry(&self, held: Held, seq: u64) -> Result<&[u8]> {
         let entry = self.unpacked.entry(held.count, seq.saturating_sub(held.seq()));
         entry.ok_or_else(|| self.unproved(seq))
     }
 
-    /// Has the content of the held record, which is compressed, at hand.
-    fn unpack(&mut self, held: Held, seq: u64) -> Result<()> {
+    fn unpack_held(&mut self, held: Held, seq: u64) -> Result<()> {
         let (offset, header) = (held.offset, held.header);
         if self.unpacked.holds(offset, header) {
             return Ok(());

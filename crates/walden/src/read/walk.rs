@@ -227,6 +227,7 @@ impl Walk {
     /// # Errors
     /// Where it is compressed and cannot be told: then the position stays.
     pub(crate) fn borrow(&mut self, seq: u64, position: u64) -> Result<&[u8]> {
+        self.unpack(seq)?;
         let cursor = self.cursor.as_mut().ok_or_else(fault::restless)?;
         let payload = cursor.entry(seq).map_err(|error| told(&*self.view, error))?;
         self.position = position;
@@ -238,10 +239,47 @@ impl Walk {
     /// # Errors
     /// Where it is compressed and cannot be told: then the position stays.
     pub(crate) fn share(&mut self, seq: u64, position: u64) -> Result<Bytes> {
+        self.unpack(seq)?;
         let cursor = self.cursor.as_mut().ok_or_else(fault::restless)?;
         let payload = cursor.share(seq).map_err(|error| told(&*self.view, error))?;
         self.position = position;
         Ok(payload)
+    }
+
+    #[inline]
+    fn unpack(&mut self, seq: u64) -> Result<()> {
+        match self.cursor.as_mut().map(|cursor| cursor.unpack(seq)) {
+            Some(Err(error)) => self.unpack_anew(seq, error),
+            _ => Ok(()),
+        }
+    }
+
+    /// In another process's log the record at hand may lie in a complete segment that was written anew since it was opened
+    /// (`compress`), and need a dictionary that is gone since (`dictionary prune`): then it is read from what is there now.
+    #[cold]
+    fn unpack_anew(&mut self, seq: u64, error: Error) -> Result<()> {
+        let segment = self.cursor.as_ref().map(|cursor| Arc::clone(&cursor.segment));
+        let Some(segment) = segment.filter(|_| self.view.is_foreign()) else {
+            return Err(told(&*self.view, error));
+        };
+        self.view.look_anew(&[segment])?;
+        let newest = self.view.snapshot();
+        if Arc::ptr_eq(&newest, &self.snapshot) {
+            return Err(told(&*self.view, error));
+        }
+        self.snapshot = newest;
+        self.drop_held();
+        for _ in 0..RETRIES {
+            let there = self.hold(seq)?;
+            if let Some(at) = self.view.cut_since(self.era).filter(|at| *at <= seq) {
+                return Err(truncated(at));
+            }
+            if !self.moved()? && there {
+                let unpacked = self.cursor.as_mut().map_or(Ok(()), |cursor| cursor.unpack(seq));
+                return unpacked.map_err(|error| told(&*self.view, error));
+            }
+        }
+        Err(self.give_up())
     }
 
     /// The record with the entry at hand: its header, its seq ids, and its bytes as they lie.

@@ -1,9 +1,10 @@
 //! A reader of another process: what it is told of cuts, of another's repairs and of damage, and what it goes on to.
 
-use walden::{LogReader, Reader, SyncStrategy, Wal};
+use walden::offline::{self, Recompress};
+use walden::{ErrorKind, LogReader, Reader, SyncStrategy, Wal};
 
 use crate::epochs::{Mount, other};
-use crate::support::{Lab, payload, payloads, read_only};
+use crate::support::{Lab, payload, payloads, read_only, records};
 
 /// Takes to the copy what it lacks of the source, up to `last`; each record has 80 bytes.
 fn ship(source: &Wal, copy: &Wal, last: u64) {
@@ -93,4 +94,58 @@ fn a_restored_backup_that_was_seen_before_it_was_opened() {
         assert_eq!(wal.append(other(seq)).unwrap(), seq);
     }
     assert_truncated(&mut reader, 6);
+}
+
+/// `walden compress` and then `walden dictionary prune`, as docs/compression.md has it: "a reader … reads on". The records that
+/// it opened before need a dictionary that is gone since.
+#[cfg(feature = "zstd")]
+#[test]
+fn a_dictionary_pruned_behind_records_written_anew() {
+    let zstd = walden::Compression::Zstd { level: 1 };
+    let line = |i: u64| {
+        let mixed = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 30;
+        format!(
+            "{{\"level\":\"info\",\"request\":{mixed},\"path\":\"/asked/for\",\"ms\":{}}}",
+            mixed % 700
+        )
+        .into_bytes()
+    };
+    let mut lab = Lab::new(SyncStrategy::Always, 10_000);
+    lab.config = lab.config.compression(zstd);
+    let wal = lab.open();
+    for i in 1..=1500 {
+        if i == 401 || i == 801 {
+            wal.train_dictionary(1024).unwrap();
+        }
+        wal.append(line(i)).unwrap();
+        wal.tick().unwrap();
+    }
+    let log = lab.reader();
+    let mut forward = log.reader_at(500).unwrap();
+    assert!(log.segments().unwrap().len() > 3);
+    let mut held = log.reader_at(501).unwrap();
+    assert_eq!(held.read_next().unwrap().unwrap().payload, line(501));
+    // A log that has read none of them.
+    let log = lab.reader();
+    log.segments().unwrap();
+    let mut backward = log.reader_at(500).unwrap();
+    wal.close().unwrap();
+    drop(wal);
+    let how = Recompress::to(zstd).with_dictionary();
+    assert!(offline::compress(&lab.target(), &how, &mut |_| {}).unwrap().rewritten > 1);
+    let pruned = offline::prune_dictionaries(&lab.target(), &mut |_| {}).unwrap();
+    assert_eq!(pruned.removed.len(), 1, "{pruned:?}");
+    assert_eq!(log.get(500).unwrap().unwrap().payload, line(500));
+    assert_eq!(backward.read_prev().unwrap().unwrap().payload, line(499));
+    assert_eq!(forward.read_next().unwrap().unwrap().payload, line(500));
+    assert_eq!(held.read_next().unwrap().unwrap().payload, line(502));
+    let all: Vec<_> = log.range(401..).unwrap().map(|entry| entry.unwrap().payload).collect();
+    assert!(all.iter().zip(401..).all(|(found, i)| *found == line(i)));
+    assert_eq!(all.len(), 1100);
+    // What nobody can read stays an error.
+    for name in lab.names(".dict") {
+        lab.remove(&name);
+    }
+    let error = lab.reader().get(500).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MissingDictionary, "{error}");
 }
