@@ -199,11 +199,23 @@ impl Foreign {
                     .advice("open it anew"));
             }
             Some(old) => cut_between(&old.epochs, &manifest.epochs),
-            // It was a Go log, and was adopted: its entries are older than the newest epoch.
-            None if work.looked => manifest.epochs.last().map(|epoch| epoch.first_seq),
+            None if work.looked => self.cut_of_adopted(manifest),
             None => None,
         };
         Ok(cut.filter(|at| *at < work.given))
+    }
+
+    /// It was a Go log when it was looked at, and was adopted since: its entries are those of the first epoch, as long as a
+    /// segment is left that it had then. Else it was emptied, or cut in front of them.
+    fn cut_of_adopted(&self, manifest: &Manifest) -> Option<u64> {
+        let [oldest, rest @ ..] = &manifest.epochs[..] else { return None };
+        let last = self.shared.lock().snapshot.segments.last().map(|segment| segment.ordinal);
+        if last.is_some_and(|last| last < manifest.first_ordinal) {
+            return Some(oldest.first_seq.max(manifest.first_seq));
+        }
+        let is_its_own = oldest.first_seq <= self.first_seq();
+        let cut = if is_its_own { rest.first() } else { Some(oldest) };
+        cut.map(|epoch| epoch.first_seq)
     }
 
     fn publish(&self, cut: Option<u64>, reach: Reach, snapshot: Snapshot) {

@@ -149,3 +149,30 @@ fn a_dictionary_pruned_behind_records_written_anew() {
     let error = lab.reader().get(500).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingDictionary, "{error}");
 }
+
+/// Section 5: a Go log is adopted, cut and opened again between two looks; the entries that were read are the first epoch's,
+/// as far as they are left.
+#[test]
+fn a_go_log_adopted_and_cut_between_two_looks() {
+    // How many are kept, and from which on the other history is cut in front.
+    for (kept, front) in [(4, 1), (4, 5), (0, 1), (7, 1), (7, 9)] {
+        let lab = Lab::new(SyncStrategy::Always, 1000);
+        lab.write("segment-0000.wal", &records(1..=7));
+        let mut reader = read_up_to(&lab.reader(), 7);
+        let wal = lab.open();
+        wal.truncate_back(kept).unwrap();
+        for seq in kept + 1..=8 {
+            assert_eq!(wal.append(other(seq)).unwrap(), seq);
+        }
+        wal.close().unwrap();
+        drop(wal);
+        let wal = lab.open();
+        wal.append(other(9)).unwrap();
+        wal.truncate_front(front).unwrap();
+        match (kept, front) {
+            (7, 1) => assert_eq!(reader.read_next().unwrap().unwrap().payload, other(8)),
+            (7, _) => assert!(reader.read_next().unwrap_err().is_removed()),
+            _ => assert_truncated(&mut reader, kept + 1),
+        }
+    }
+}
