@@ -156,11 +156,11 @@ impl Survey {
             let Place { ordinal, offset, next_seq } = manifest.open_place();
             self.tail = Tail { ordinal, offset, next_seq };
         }
-        self.scan(|segment| match kept {
+        let place = believed(found);
+        self.scan(&place, |segment| match kept {
             Some((ordinal, len)) if ordinal == segment.ordinal => Ok(len),
             _ => tail::length(&*segment.opened()?.file, segment),
         })?;
-        let place = believed(found);
         let mut written = self.tail.next_seq;
         if written < place.next_seq {
             self.pass_damage(&place)?;
@@ -206,16 +206,18 @@ impl Survey {
     }
 
     /// Follows the records of the open segments from where they were last seen to end.
-    fn scan(&mut self, limit: impl Fn(&Segment) -> Result<u64>) -> Result<()> {
+    /// The log was durable up to `place`.
+    fn scan(&mut self, place: &Place, limit: impl Fn(&Segment) -> Result<u64>) -> Result<()> {
         for (ordinal, segment) in self.segments.range(self.tail.ordinal..) {
             let mut tail = self.tail;
+            let trusted = trusted(place, *ordinal);
             if *ordinal > tail.ordinal {
-                if !tail::begins_with(segment, tail.next_seq)? {
+                if !tail::begins_with(segment, tail.next_seq, trusted > 0)? {
                     break;
                 }
                 tail = Tail { ordinal: *ordinal, offset: 0, ..tail };
             }
-            tail::run(segment, &mut tail, limit(segment)?, false)?;
+            tail::run(segment, &mut tail, limit(segment)?, trusted, false)?;
             self.ends.push((Arc::clone(segment), tail.offset));
             self.tail = tail;
         }
@@ -240,7 +242,7 @@ impl Survey {
             if *ordinal == self.tail.ordinal {
                 own.offset = len;
             } else {
-                tail::run(segment, &mut own, len, false)?;
+                tail::run(segment, &mut own, len, u64::MAX, false)?;
             }
             self.ends.push((Arc::clone(segment), own.offset));
         }
@@ -262,7 +264,7 @@ impl Survey {
         if let Some(segment) = self.segments.get(&last) {
             let len = tail::length(&*segment.opened()?.file, segment)?;
             let mut tail = self.tail;
-            let stop = tail::run(segment, &mut tail, len, true)?;
+            let stop = tail::run(segment, &mut tail, len, 0, true)?;
             if tail.next_seq == 0 {
                 (tail.next_seq, wrong) = self.before(last)?;
             }
@@ -307,6 +309,15 @@ fn live(manifest: &Manifest, listing: &Listing) -> BTreeSet<u64> {
         manifest.cut.is_some_and(|cut| (cut.dead_from..cut.dead_to).contains(&ordinal))
     };
     listing.wals.range(manifest.first_ordinal..).copied().filter(|o| !dead(*o)).collect()
+}
+
+/// Up to where a segment is known to have been durable.
+fn trusted(place: &Place, ordinal: u64) -> u64 {
+    match ordinal.cmp(&place.ordinal) {
+        std::cmp::Ordering::Less => u64::MAX,
+        std::cmp::Ordering::Equal => place.offset,
+        std::cmp::Ordering::Greater => 0,
+    }
 }
 
 /// The latest place up to which the log was durable. A mark in front of the open segments is merely stale: the log may have

@@ -29,11 +29,18 @@ pub(super) enum Stop {
     Unsound,
 }
 
-/// Follows sound records, one after the other, from `tail` on.
+/// Follows sound records, one after the other, from `tail` on. Where one begins before `trusted`, which was durable, a wrong
+/// footer is no end: its checksum proves it, and readers are given it.
 ///
 /// # Errors
 /// `Io`; `Corrupt` for a flagged record where none may be.
-pub(super) fn run(segment: &Segment, tail: &mut Tail, limit: u64, plain: bool) -> Result<Stop> {
+pub(super) fn run(
+    segment: &Segment,
+    tail: &mut Tail,
+    limit: u64,
+    trusted: u64,
+    plain: bool,
+) -> Result<Stop> {
     let opened = segment.opened()?;
     let mut source = RecordSource::new(Arc::clone(&opened.file), ONE_RECORD);
     let (mut fills, mut time) = (0, u64::MAX);
@@ -43,7 +50,8 @@ pub(super) fn run(segment: &Segment, tail: &mut Tail, limit: u64, plain: bool) -
             .map_err(|error| Error::io("read", &segment.path, error).offset_at(tail.offset))?;
         let (seq, next, len) = match step {
             Step::Record(record)
-                if record.footer_ok && (tail.next_seq == 0 || tail.next_seq == record.seq()) =>
+                if (record.footer_ok || tail.offset < trusted)
+                    && (tail.next_seq == 0 || tail.next_seq == record.seq()) =>
             {
                 if plain && record.header.size != record.header.payload_len() {
                     return Err(no_manifest(segment));
@@ -88,12 +96,12 @@ fn no_manifest(segment: &Segment) -> Error {
     .advice(fault::rebuild(&segment.path))
 }
 
-/// Whether a segment begins with the record `seq`.
-pub(super) fn begins_with(segment: &Segment, seq: u64) -> Result<bool> {
+/// Whether a segment begins with the record `seq`; its footer may be wrong if that was durable.
+pub(super) fn begins_with(segment: &Segment, seq: u64, trusted: bool) -> Result<bool> {
     let file = &segment.opened()?.file;
     let len = length(&**file, segment)?;
     let step = RecordSource::new(Arc::clone(file), ONE_RECORD).record_at(0, len).map(
-        |step| matches!(step, Step::Record(record) if record.footer_ok && record.seq() == seq),
+        |step| matches!(step, Step::Record(record) if (record.footer_ok || trusted) && record.seq() == seq),
     );
     step.map_err(|error| Error::io("read", &segment.path, error))
 }
@@ -141,6 +149,6 @@ pub(super) fn after(segment: &Segment) -> Result<Option<(u64, bool)>> {
         return Ok(Some((record.next_seq(), false)));
     }
     let mut tail = Tail { ordinal: segment.ordinal, offset: 0, next_seq: 0 };
-    run(segment, &mut tail, end, true)?;
+    run(segment, &mut tail, end, 0, true)?;
     Ok((tail.next_seq > 0).then_some((tail.next_seq, true)))
 }

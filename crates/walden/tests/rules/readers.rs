@@ -176,3 +176,46 @@ fn a_go_log_adopted_and_cut_between_two_looks() {
         }
     }
 }
+
+fn flip(lab: &Lab, name: &str, at: usize) {
+    let mut bytes = lab.read(name);
+    bytes[at] ^= 1;
+    lab.write(name, &bytes);
+}
+
+/// Section 6: "A footer that is wrong over a sound CRC: outside the doubt zone the entry is proven and delivered", also to a
+/// reader of another process, in a segment that is not sealed, with free space at its end.
+#[test]
+fn a_footer_that_decayed_in_an_open_segment() {
+    // The next segment has begun.
+    let lab = Lab::new(SyncStrategy::OsCache, 250);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=4);
+    wal.sync().unwrap();
+    flip(&lab, "segment-0000.wal", 155);
+    assert_eq!(read_only(&lab.reader()), (1, payloads(1..=4)));
+    // It has not, and not all of it is durable.
+    let lab = Lab::new(SyncStrategy::OsCache, 1 << 20);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=3);
+    wal.sync().unwrap();
+    Lab::append(&wal, 4..=5);
+    flip(&lab, "segment-0000.wal", 155);
+    assert_eq!(read_only(&lab.reader()), (1, payloads(1..=5)));
+    // The first of its segment.
+    let lab = Lab::new(SyncStrategy::OsCache, 250);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=5);
+    wal.sync().unwrap();
+    Lab::append(&wal, 6..=6);
+    flip(&lab, "segment-0001.wal", 75);
+    assert_eq!(read_only(&lab.reader()), (1, payloads(1..=6)));
+    // In the doubt zone it is torn.
+    let lab = Lab::new(SyncStrategy::OsCache, 1 << 20);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=1);
+    wal.sync().unwrap();
+    Lab::append(&wal, 2..=3);
+    flip(&lab, "segment-0000.wal", 155);
+    assert_eq!(read_only(&lab.reader()), (1, payloads(1..=1)));
+}
