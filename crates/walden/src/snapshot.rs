@@ -39,7 +39,7 @@ pub(crate) trait View: Send + Sync + fmt::Debug {
     /// A read-only log: what reading gives.
     fn refresh(&self) -> Result<()>;
 
-    /// As `refresh`; where the file of one of these complete segments is another one than was opened, with nothing
+    /// As `refresh`; where the file of one of these segments is another one than was opened, or may be, with nothing
     /// taken for granted of any.
     ///
     /// # Errors

@@ -276,7 +276,11 @@ impl View for Foreign {
     }
 
     fn look_anew(&self, doubted: &[Arc<Segment>]) -> Result<()> {
+        // Of one that is not complete the length says nothing: put right, it is as long as it was.
         let replaced = |segment: &Arc<Segment>| {
+            if !segment.is_sealed() {
+                return true;
+            }
             let file = self.storage.open(&segment.path, Access::Read);
             file.and_then(|file| file.len()).ok() != segment.end().ok()
         };

@@ -259,7 +259,8 @@ impl Walk {
     #[cold]
     fn unpack_anew(&mut self, seq: u64, error: Error) -> Result<()> {
         let segment = self.cursor.as_ref().map(|cursor| Arc::clone(&cursor.segment));
-        let Some(segment) = segment.filter(|_| self.view.is_foreign()) else {
+        let doubted = segment.filter(|segment| self.view.is_foreign() && segment.is_sealed());
+        let Some(segment) = doubted else {
             return Err(told(&*self.view, error));
         };
         self.view.look_anew(&[segment])?;
@@ -475,7 +476,7 @@ impl Walk {
     /// start; else it is what it looks like.
     fn settle(&mut self, target: u64, error: Error) -> Result<()> {
         if self.view.is_foreign() {
-            // A complete segment may have been written anew since it was opened (`compress`), and be another file now.
+            // A segment may have been written anew since it was opened (`compress`, `repair --from`), and be another file now.
             let damaged = error.file().filter(|_| error.is_corruption());
             let doubted = damaged.map_or_else(Vec::new, |path| self.doubted(path));
             match doubted.is_empty() || std::mem::replace(&mut self.anew, true) {
@@ -504,15 +505,14 @@ impl Walk {
         Err(told(&*self.view, error))
     }
 
-    /// Complete segments that may have led to an error about this file: its own, and the one before, where that ended
-    /// elsewhere than it does.
+    /// Segments that may have led to an error about this file: its own, and the one before, where that ended elsewhere than it
+    /// does.
     fn doubted(&self, path: &Path) -> Vec<Arc<Segment>> {
         let segments = &self.snapshot.segments;
         let Some(at) = segments.iter().position(|segment| segment.path == path) else {
             return Vec::new();
         };
-        let two = segments.get(at.saturating_sub(1)..=at).unwrap_or_default();
-        two.iter().filter(|segment| segment.is_sealed()).cloned().collect()
+        segments.get(at.saturating_sub(1)..=at).unwrap_or_default().to_vec()
     }
 
     /// Keeps the error, in case trying again and again comes to nothing.

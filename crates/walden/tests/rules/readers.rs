@@ -219,3 +219,28 @@ fn a_footer_that_decayed_in_an_open_segment() {
     flip(&lab, "segment-0000.wal", 155);
     assert_eq!(read_only(&lab.reader()), (1, payloads(1..=1)));
 }
+
+/// `walden repair --from`: the last segment, which is not sealed, is another file afterwards; of the same length.
+#[test]
+fn an_open_segment_put_right_by_another() {
+    let lab = Lab::new(SyncStrategy::Always, 1 << 20);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=5);
+    wal.close().unwrap();
+    drop(wal);
+    let whole = lab.with(lab.disk.fork());
+    flip(&lab, "segment-0000.wal", 185);
+    let log = lab.reader();
+    let mut reader = read_up_to(&log, 2);
+    let error = reader.read_next().unwrap_err();
+    assert_eq!((error.kind(), error.seq()), (ErrorKind::Corrupt, Some(3)), "{error}");
+    let done = offline::repair_from(&lab.target(), &whole.reader(), &mut |_| {}).unwrap();
+    assert!(!done.still_damaged, "{done:?}");
+    assert_eq!(log.get(3).unwrap().unwrap().payload, payload(3));
+    let wal = lab.open();
+    Lab::append(&wal, 6..=6);
+    for seq in 3..=6 {
+        assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(seq));
+        assert_eq!(log.get(seq).unwrap().unwrap().payload, payload(seq));
+    }
+}
