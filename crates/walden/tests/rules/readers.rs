@@ -244,3 +244,19 @@ fn an_open_segment_put_right_by_another() {
         assert_eq!(log.get(seq).unwrap().unwrap().payload, payload(seq));
     }
 }
+
+/// Real damage in such a segment: who stands behind it reads on into the next one, past the free space at its end.
+#[test]
+fn behind_damage_in_an_open_segment() {
+    let lab = Lab::new(SyncStrategy::OsCache, 250);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=5);
+    wal.sync().unwrap();
+    let log = lab.reader();
+    let mut reader = read_up_to(&log, 3);
+    flip(&lab, "segment-0000.wal", 105);
+    let error = log.get(2).unwrap_err();
+    assert_eq!((error.seq(), error.offset()), (Some(2), Some(80)), "{error}");
+    assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(4));
+    assert_eq!(log.get(5).unwrap().unwrap().payload, payload(5));
+}
