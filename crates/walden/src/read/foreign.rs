@@ -6,6 +6,7 @@
 use super::epochs::cut_between;
 use super::fault;
 use super::survey::{Listing, Reach, Survey};
+use super::tail::Tail;
 use crate::dictionaries::{self, DictionaryInfo};
 use crate::error::{Error, Result};
 use crate::manifest::{self, Found, Manifest};
@@ -102,8 +103,11 @@ impl Foreign {
         }
         let cut = self.cut(work, &found.manifest)?;
         // With the segment that was read last the epochs that would tell of a cut may be gone: its end is no place to go on
-        // from then.
-        if cut.is_some() || !listing.has(work.survey.tail().ordinal) {
+        // from then. Unless nothing was read behind the complete segments: of the first one behind them a cut leaves no file.
+        let tail = work.survey.tail();
+        if cut.is_some()
+            || (!listing.has(tail.ordinal) && tail != Tail::at(found.manifest.open_place()))
+        {
             work.survey.forget();
         }
         let before = work.survey.tail();

@@ -153,8 +153,7 @@ impl Survey {
             self.kept = Some((Arc::clone(segment), len));
         }
         if self.tail.ordinal < manifest.open_from || self.tail.next_seq == 0 {
-            let Place { ordinal, offset, next_seq } = manifest.open_place();
-            self.tail = Tail { ordinal, offset, next_seq };
+            self.tail = Tail::at(manifest.open_place());
         }
         let place = believed(found);
         self.scan(&place, |segment| match kept {

@@ -3,6 +3,7 @@
 use super::fault;
 use super::time::file_time;
 use crate::error::{Error, Result};
+use crate::manifest::Place;
 use crate::recover::scan::later_record;
 use crate::segment::source::first_nonzero;
 use crate::segment::{ONE_RECORD, READ_AHEAD, RecordSource, Segment, Step};
@@ -16,6 +17,12 @@ pub(super) struct Tail {
     pub(super) offset: u64,
     /// 0: whatever the next record says.
     pub(super) next_seq: u64,
+}
+
+impl Tail {
+    pub(super) fn at(place: Place) -> Self {
+        Self { ordinal: place.ordinal, offset: place.offset, next_seq: place.next_seq }
+    }
 }
 
 /// Why a run of sound records ended.

@@ -260,3 +260,23 @@ fn behind_damage_in_an_open_segment() {
     assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(4));
     assert_eq!(log.get(5).unwrap().unwrap().payload, payload(5));
 }
+
+/// Section 4.11: "no … work beyond a small multiple of the file's size". Damage in a sealed segment, where the first open
+/// one is no more, since a cut: nothing about the log changes from look to look.
+#[test]
+fn damage_is_searched_once_where_the_first_open_segment_is_gone() {
+    let lab = Lab::new(SyncStrategy::OsCache, 240);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=9);
+    wal.truncate_back(4).unwrap();
+    wal.close().unwrap();
+    drop(wal);
+    flip(&lab, "segment-0000.wal", 105);
+    lab.remove("segment-0000.idx");
+    let log = lab.reader();
+    let before = lab.disk.bytes_read();
+    let error = log.get(2).unwrap_err();
+    assert_eq!((error.kind(), error.seq()), (ErrorKind::Corrupt, Some(2)), "{error}");
+    let looks = (lab.disk.bytes_read() - before) / lab.read("segment.manifest").len() as u64;
+    assert!(looks < 4, "{looks} looks at the manifest");
+}
