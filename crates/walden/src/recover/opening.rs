@@ -233,7 +233,8 @@ impl Opening {
         let scan = scan(vec![candidate], next.open_place(), None)?;
         judge(&scan, None, &next, self.strict, &keeper.names)?;
         keeper.sync_dir()?;
-        next.begin_epoch(next.open_seq, keeper.random_id()?);
+        // Behind what is there: readers have it, and none of it is cut.
+        next.begin_epoch(scan.next_seq, keeper.random_id()?);
         keeper.commit(next)?;
         sealed.extend(complete);
         self.report.origin = Origin::Adopted;

@@ -4,7 +4,8 @@ use walden::offline;
 use walden::{ErrorKind, Origin, SyncStrategy, Wal};
 
 use crate::support::{
-    Lab, assert_goes_on, assert_prefix, entries, every_stop, payloads, read_only, record, records,
+    Lab, assert_goes_on, assert_prefix, entries, every_stop, payload, payloads, read_only, record,
+    records,
 };
 
 /// A log as the Go library leaves it: an empty segment in the middle, beginning at `first`, a torn tail or none.
@@ -157,6 +158,30 @@ fn more_than_four_new_segments_are_adopted() {
             assert_goes_on(found, wal);
         },
     );
+}
+
+/// Section 5: the new epoch begins where the entries end that were there: a reader that has them is told of no cut.
+#[test]
+fn readers_of_what_is_adopted_read_on() {
+    for torn in [false, true] {
+        let lab = ours();
+        for at in 2..=7 {
+            append_to(&lab, &format!("segment-{at:04}.wal"), &records(at + 4..=at + 4));
+        }
+        if torn {
+            append_to(&lab, "segment-0007.wal", &records(12..=12)[..50]);
+        }
+        let log = lab.reader();
+        let mut reader = log.reader();
+        for seq in 1..=11 {
+            assert_eq!(reader.read_next().unwrap().unwrap().seq, seq);
+        }
+        let wal = lab.open();
+        assert_eq!(wal.recovery().origin, Origin::Adopted);
+        assert!(reader.read_next().unwrap().is_none());
+        assert_eq!(wal.append(payload(12)).unwrap(), 12);
+        assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(12));
+    }
 }
 
 /// The same with damage in the last of them: nothing says how far it was durable, so sound records behind mean that
