@@ -259,26 +259,28 @@ impl Survey {
         if self.tail.ordinal != last || self.tail.next_seq == 0 {
             self.tail = Tail { ordinal: last, offset: 0, next_seq: 0 };
         }
-        let mut wrong = false;
+        let (mut next_seq, mut wrong) = (self.tail.next_seq, false);
         if let Some(segment) = self.segments.get(&last) {
             let len = tail::length(&*segment.opened()?.file, segment)?;
             let mut tail = self.tail;
             let stop = tail::run(segment, &mut tail, len, 0, true)?;
+            self.tail = tail;
             if tail.next_seq == 0 {
+                // For this look: what comes may be any seq id, where nothing comes before.
                 (tail.next_seq, wrong) = self.before(last)?;
             }
+            next_seq = tail.next_seq;
             let damaged = match self.verdict {
                 Some((at, to, damaged)) if at == tail && to == len => damaged,
                 _ => tail::is_damage(segment, &tail, len, stop)?,
             };
             self.verdict = Some((tail, len, damaged));
-            self.tail = tail;
             self.ends.push((Arc::clone(segment), if damaged { len } else { tail.offset }));
             // The end is hidden: at least the damaged entry was there.
             wrong |= damaged && stop != Stop::End;
         }
-        let written = self.tail.next_seq.saturating_add(u64::from(wrong));
-        let first = self.first_plain()?.unwrap_or(self.tail.next_seq).min(written);
+        let written = next_seq.saturating_add(u64::from(wrong));
+        let first = self.first_plain()?.unwrap_or(next_seq).min(written);
         Ok(Reach { first, written, durable: written })
     }
 

@@ -280,3 +280,19 @@ fn damage_is_searched_once_where_the_first_open_segment_is_gone() {
     let looks = (lab.disk.bytes_read() - before) / lab.read("segment.manifest").len() as u64;
     assert!(looks < 4, "{looks} looks at the manifest");
 }
+
+/// Section 2: "The Go library's logs can … start at any seq id". Its only segment was empty when it was first looked at.
+#[test]
+fn a_go_log_that_was_empty_when_first_looked_at() {
+    let lab = Lab::new(SyncStrategy::Always, 1000);
+    lab.write("segment-0005.wal", b"");
+    let log = lab.reader();
+    assert_eq!((log.first_seq(), log.next_seq()), (1, 1));
+    log.refresh().unwrap();
+    lab.write("segment-0005.wal", &records(101..=103));
+    log.refresh().unwrap();
+    assert_eq!(read_only(&log), (101, payloads(101..=103)));
+    lab.write("segment-0005.wal", &records(101..=104));
+    log.refresh().unwrap();
+    assert_eq!(read_only(&log), (101, payloads(101..=104)));
+}
