@@ -211,8 +211,11 @@ impl Survey {
             let mut tail = self.tail;
             let trusted = trusted(place, *ordinal);
             if *ordinal > tail.ordinal {
-                if !tail::begins_with(segment, tail.next_seq, trusted > 0)? {
-                    break;
+                match tail::begins_with(segment, tail.next_seq, trusted > 0)? {
+                    Some(true) => {}
+                    Some(false) => break,
+                    // Another program may have gone on behind an empty one, as opening does.
+                    None => continue,
                 }
                 tail = Tail { ordinal: *ordinal, offset: 0, ..tail };
             }

@@ -103,14 +103,17 @@ fn no_manifest(segment: &Segment) -> Error {
     .advice(fault::rebuild(&segment.path))
 }
 
-/// Whether a segment begins with the record `seq`; its footer may be wrong if that was durable.
-pub(super) fn begins_with(segment: &Segment, seq: u64, trusted: bool) -> Result<bool> {
+/// Whether a segment begins with the record `seq`; its footer may be wrong if that was durable. `None`: it is empty as yet.
+pub(super) fn begins_with(segment: &Segment, seq: u64, trusted: bool) -> Result<Option<bool>> {
     let file = &segment.opened()?.file;
     let len = length(&**file, segment)?;
-    let step = RecordSource::new(Arc::clone(file), ONE_RECORD).record_at(0, len).map(
-        |step| matches!(step, Step::Record(record) if (record.footer_ok || trusted) && record.seq() == seq),
-    );
-    step.map_err(|error| Error::io("read", &segment.path, error))
+    let mut source = RecordSource::new(Arc::clone(file), ONE_RECORD);
+    let step = source.record_at(0, len).map_err(|error| Error::io("read", &segment.path, error))?;
+    Ok(match step {
+        Step::Record(record) => Some((record.footer_ok || trusted) && record.seq() == seq),
+        Step::End | Step::Unwritten => None,
+        Step::Bad(_) => Some(false),
+    })
 }
 
 /// The file's length.

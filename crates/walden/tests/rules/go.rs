@@ -132,6 +132,17 @@ fn what_a_go_program_appended_is_taken_over() {
     }
 }
 
+/// And where an empty one lies between them, or one of zeros.
+#[test]
+fn an_empty_segment_between_those_that_a_go_program_added() {
+    for empty in [&b""[..], &[0; 100]] {
+        let lab = ours();
+        lab.write("segment-0002.wal", empty);
+        lab.write("segment-0003.wal", &records(6..=6));
+        assert_taken_over(&lab, 6);
+    }
+}
+
 /// Section 5: "More than four segments behind `sealed_through`: another program wrote; as in adoption."
 #[test]
 fn more_than_four_new_segments_are_adopted() {
