@@ -117,7 +117,13 @@ impl Foreign {
                 // Unless what is missing was cut since the manifest was read.
                 let again = manifest::find(&*self.storage, &self.names)?;
                 let same = |again: &Found| again.manifest.generation == found.manifest.generation;
-                return if again.as_ref().is_none_or(same) { Err(error) } else { Ok(false) };
+                // Or renamed while the folder was listed, which may show neither name.
+                let listed = Listing::read(&*self.storage, &self.names)? == listing;
+                return if listed && again.as_ref().is_none_or(same) {
+                    Err(error)
+                } else {
+                    Ok(false)
+                };
             }
             Err(error) => return Err(error),
         };
@@ -167,6 +173,10 @@ impl Foreign {
             }
             other => other?,
         };
+        // Made meanwhile, it has the epochs by which what was seen here is told apart.
+        if manifest::find(&*self.storage, &self.names)?.is_some() {
+            return Ok(false);
+        }
         work.looked = true;
         work.survey.show()?;
         let segments = work.survey.segments.values().cloned().collect();

@@ -13,7 +13,7 @@ use crate::storage::Storage;
 use crate::sync::Arc;
 
 /// The log's names in its folder.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
     wals: BTreeSet<u64>,
     prepared: BTreeSet<u64>,

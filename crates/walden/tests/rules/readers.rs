@@ -1,10 +1,16 @@
 //! A reader of another process: what it is told of cuts, of another's repairs and of damage, and what it goes on to.
 
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::{fmt, io};
+
 use walden::offline::{self, Recompress};
+use walden::storage::{Access, DirEntry, File, Storage};
 use walden::{ErrorKind, LogReader, Reader, SyncStrategy, Wal};
+use walden_sim::SimDisk;
 
 use crate::epochs::{Mount, other};
-use crate::support::{Lab, payload, payloads, read_only, records};
+use crate::support::{DIR, Lab, payload, payloads, read_only, records};
 
 /// Takes to the copy what it lacks of the source, up to `last`; each record has 80 bytes.
 fn ship(source: &Wal, copy: &Wal, last: u64) {
@@ -295,4 +301,83 @@ fn a_go_log_that_was_empty_when_first_looked_at() {
     lab.write("segment-0005.wal", &records(101..=104));
     log.refresh().unwrap();
     assert_eq!(read_only(&log), (101, payloads(101..=104)));
+}
+
+/// A disk on which something happens once, when the folder is listed next: before that, or to what it gives.
+struct Once {
+    disk: SimDisk,
+    before: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    hidden: Mutex<Option<String>>,
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once").finish_non_exhaustive()
+    }
+}
+
+impl Once {
+    fn new(lab: &Lab) -> Arc<Self> {
+        let disk = lab.disk.clone();
+        Arc::new(Self { disk, before: Mutex::new(None), hidden: Mutex::new(None) })
+    }
+
+    fn reader(self: &Arc<Self>) -> LogReader {
+        LogReader::open_with(DIR, "segment", Arc::clone(self) as Arc<dyn Storage>).unwrap()
+    }
+}
+
+impl Storage for Once {
+    forward!(self, self.disk; rename, remove, create_dir, sync_dir, lock);
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let before = self.before.lock().unwrap().take();
+        if let Some(before) = before {
+            before();
+        }
+        let hidden = self.hidden.lock().unwrap().take();
+        let mut entries = self.disk.list(dir)?;
+        entries.retain(|entry| hidden.as_deref() != entry.name.to_str());
+        Ok(entries)
+    }
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        self.disk.open(path, access)
+    }
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.disk.create(path)
+    }
+}
+
+/// Section 4.3: "`Truncated`" is told of cuts only. A Go log is adopted and appended to while it is looked at.
+#[test]
+fn a_go_log_adopted_while_it_is_looked_at() {
+    let lab = Lab::new(SyncStrategy::Always, 1000);
+    lab.write("segment-0000.wal", &records(1..=7));
+    let disk = Once::new(&lab);
+    let log = disk.reader();
+    let adopting = lab.clone();
+    *disk.before.lock().unwrap() = Some(Box::new(move || {
+        let wal = adopting.open();
+        Lab::append(&wal, 8..=9);
+        wal.close().unwrap();
+    }));
+    log.refresh().unwrap();
+    let all: Vec<_> = log.range(1..=9).unwrap().map(|entry| entry.unwrap().payload).collect();
+    assert_eq!(all, payloads(1..=9));
+}
+
+/// A file that is renamed while the folder is listed may be in the list under neither name.
+#[test]
+fn a_name_that_a_listing_missed() {
+    let lab = Lab::new(SyncStrategy::Always, 1000);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=3);
+    let disk = Once::new(&lab);
+    let log = disk.reader();
+    *disk.hidden.lock().unwrap() = Some("segment-0000.wal".into());
+    log.refresh().unwrap();
+    assert_eq!(read_only(&log), (1, payloads(1..=3)));
+    // One that stays missing is told.
+    lab.remove("segment-0000.wal");
+    assert_eq!(log.refresh().unwrap_err().kind(), ErrorKind::Corrupt);
 }
