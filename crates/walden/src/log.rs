@@ -47,8 +47,9 @@ pub(crate) struct Log {
     pub(crate) meters: Meters,
     pub(crate) signal: Signal,
     snapshot: Mutex<Arc<Snapshot>>,
-    /// The newest snapshot's, for those who ask for every entry. Under shuttle:
-    /// `cuts::truncate_front_while_others_append_and_read`.
+    /// The newest snapshot's, for those who ask for every entry. Stored under that one's lock, before the list is
+    /// swapped: who has a list finds this at least as new. Who finds an older number looks for an entry that is gone,
+    /// and asks again. Under shuttle: `cuts::truncate_front_while_others_append_and_read`.
     pub(crate) first_seq: AtomicU64,
 
     pub(crate) leadership: Leadership,
@@ -74,16 +75,21 @@ pub(crate) struct Log {
     /// Open segments, oldest first; the last is the active one.
     pub(crate) open: Mutex<Vec<Arc<OpenSegment>>>,
     pub(crate) pending: Mutex<Option<Pending>>,
-    /// The highest ordinal that the manifest names as active: its name is durable. Under shuttle:
-    /// `appends::rotation`, `appends::rotation_by_the_logs_thread`.
+    /// The highest ordinal that the manifest names as active: its name is durable. Raised behind the manifest's sync,
+    /// and looked at by a leader before its own: releasing and acquiring put the one before the other, as in
+    /// `loom_a_generation_that_counts_is_synced`. One that finds it too low takes the maintenance lock, and learns there.
+    /// Under shuttle: `appends::rotation`, `appends::rotation_by_the_logs_thread`.
     pub(crate) named: AtomicU64,
     /// The epoch of what is appended now, in two halves behind one lock with the era.
     pub(crate) epoch: Mutex<u128>,
     /// Bytes that could not be written for want of room wait in the write stage. Under shuttle:
     /// `failures::a_full_disk`.
     pub(crate) stuck: AtomicBool,
-    /// Whether files of removed segments could not be removed yet. Changed with the maintenance lock held:
-    /// `rules::retention::what_could_not_be_removed_goes_with_the_next_call`.
+    /// Whether files of removed segments could not be removed yet. Changed with the maintenance lock held, behind which
+    /// the list of them is; who looks without it takes the lock if there are any, and leaves to the next call what comes
+    /// to be left meanwhile. So no order is needed. What it decides:
+    /// `rules::retention::what_could_not_be_removed_goes_with_the_next_call`; retention beside cuts and appends:
+    /// `stress::everything_at_once`.
     pub(crate) left_over: AtomicBool,
     /// How many of the bytes appended since opening (`counters.bytes_appended`) are durable. Under shuttle:
     /// `tickets::ready_to_submit`.

@@ -75,8 +75,8 @@ pub(crate) struct Signal {
     sync: Condvar,
     prepare: Condvar,
     warm: Condvar,
-    /// Set before others have the log, or when no thread could be started. Nearly all of `rules` runs so; with threads,
-    /// `rules::threads::metadata_is_not_lost_between_seals_and_cuts`.
+    /// Set by `start` alone, before opening hands out the log, whether by wish or since no thread could be started. So
+    /// nobody sees it change, and it needs no order. Nearly all of `rules` runs with it, all of `stress` without.
     manual: AtomicBool,
     /// Decides of speed alone: `stress::all_of_it_over_mapped_files`.
     warm_at: AtomicU64,

@@ -147,8 +147,8 @@ pub(crate) struct Watermark {
     era: AtomicU64,
     /// `loom_who_waits_is_told_of_an_end`.
     waiting: AtomicUsize,
-    /// Threads that lead, woken since the last time somebody asked. Decides of speed alone:
-    /// `stress::many_threads_one_order`.
+    /// Threads that lead, woken since the last time somebody asked. Decides of speed alone, of whether `gather` looks:
+    /// with threads, `extremes::the_last_seq_ids_are_given_to_many_threads`.
     freed: AtomicUsize,
     state: Mutex<State>,
 }

@@ -133,7 +133,8 @@ fn unfinished(path: &std::path::Path) -> Error {
 pub(crate) struct ManifestFile {
     file: Arc<dyn File>,
     path: PathBuf,
-    /// The last generation that was synced. Under shuttle: `appends::rotation`.
+    /// The last generation that was synced. Under loom: `loom_a_generation_that_counts_is_synced`; under shuttle:
+    /// `appends::rotation`.
     synced: AtomicU64,
     marks: Mutex<Slots>,
     /// The log's, once it runs.
@@ -332,5 +333,7 @@ fn copies(generation: u64) -> [u64; 2] {
     [parity * BLOCK, (parity + 2) * BLOCK]
 }
 
+#[cfg(all(test, walden_model = "loom"))]
+mod loom_tests;
 #[cfg(test)]
 mod tests;

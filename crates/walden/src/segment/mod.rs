@@ -3,9 +3,13 @@
 pub(crate) mod behind;
 pub(crate) mod files;
 pub(crate) mod index;
+#[cfg(all(test, walden_model = "loom"))]
+mod loom_tests;
 pub(crate) mod names;
 pub(crate) mod search;
 pub(crate) mod source;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -31,16 +35,22 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     index_path: PathBuf,
     files: Arc<FileCache>,
-    // All four under shuttle: `appends::reading_ones_own_appends`, `waiting::a_follower_of_durable_entries`,
-    // `cuts::truncate_back_while_one_reads`.
-    /// 0 while unknown, or while the segment is empty.
+    // The next three under shuttle, too, with the log around them: `appends::reading_ones_own_appends`,
+    // `waiting::a_follower_of_durable_entries`, `cuts::truncate_back_while_one_reads`.
+    /// 0 while unknown, or while the segment is empty. Under loom: `loom_what_begins_is_written`,
+    /// `loom_what_is_written_is_in_the_segment`.
     first_seq: AtomicU64,
-    /// Bytes that readers may look at; `UNKNOWN`: all of the file.
+    /// Bytes that readers may look at; `UNKNOWN`: all of the file. Under loom: `loom_what_ends_is_written`,
+    /// `loom_what_is_written_is_in_the_segment`; asked of the file while a cut sets it:
+    /// `tests::a_cut_knows_the_end_better_than_the_file` (loom takes a store beside an exchange for unordered).
     end: AtomicU64,
+    /// Under loom: `loom_what_is_sealed_is_synced`.
     sealed: AtomicBool,
     /// The writer's descriptor, opened before the first write and held until the segment is sealed.
     writer: Mutex<Option<Arc<dyn File>>>,
-    /// When the last entry was appended (microseconds); 0: ask the index.
+    /// When the last entry was appended (microseconds); 0: ask the index. Changed under the append lock, or while a
+    /// cut has stopped appends. Nothing else is concluded from it, so it needs no order: the value is asserted by
+    /// `rules::retention::by_age`; read beside appends by `stress::everything_at_once`.
     last_append: AtomicU64,
     /// The index being built, until it is in a file.
     building: Mutex<Option<Index>>,

@@ -19,7 +19,10 @@ type Watcher = Box<dyn FnOnce(&Error) + Send>;
 /// The first final failure of a log.
 #[derive(Default)]
 pub(crate) struct Latch {
-    /// Under shuttle: `failures`.
+    /// std's in every model, and so no step at which a model checker lets others go on: whoever looks sees the whole
+    /// cause or none, and what must come before the look is ordered by the locks and watermarks around it. With threads
+    /// that fail at once: `rules::threads::a_leader_whose_sync_fails_wakes_all_with_the_cause`; what follows from it,
+    /// under shuttle: `failures`.
     cause: OnceLock<Error>,
     /// Under shuttle: `appends::close_while_others_append`.
     shut: AtomicBool,

@@ -6,6 +6,8 @@
 
 mod clock;
 mod latch;
+#[cfg(all(test, walden_model = "loom"))]
+pub(crate) mod loom_file;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[expect(unsafe_code, reason = "a mapping is memory that the kernel shares")]
 mod mmap;

@@ -1,7 +1,7 @@
 //! A model checker's: every lock, wait and atomic step is a point where it may let another thread go on.
 //!
-//! `Arc` stays std's: the model checkers' cannot hold a `dyn`. So does `OnceLock`, whose one use is set
-//! and read without waiting.
+//! `Arc` stays std's: the model checkers' cannot hold a `dyn`. So does `OnceLock`: its uses (the
+//! latch's cause, the manifest's latch) are set and read without waiting, and are no points of that kind.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;

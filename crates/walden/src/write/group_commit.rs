@@ -42,9 +42,10 @@ pub(crate) struct Leadership {
     taken: Mutex<bool>,
     freed: Condvar,
     /// Those who wait for `freed`: to wake nobody is a system call too. Changed with `taken` locked.
-    /// Under loom: `loom_leadership_is_handed_over`.
+    /// Under loom: `loom_who_waits_to_lead_is_woken`.
     waiting: AtomicUsize,
-    /// How long the last sync took, in nanoseconds. Decides of speed alone: `stress::many_threads_one_order`.
+    /// How long the last sync took, in nanoseconds. Decides of speed alone, of how long `gather` looks: with threads,
+    /// `extremes::the_last_seq_ids_are_given_to_many_threads`.
     took: AtomicU64,
 }
 
@@ -79,6 +80,17 @@ impl Leadership {
         if awaited {
             self.freed.notify_one();
         }
+    }
+
+    /// Takes it as soon as nobody has it.
+    fn take(&self) {
+        let mut taken = self.taken.lock();
+        while *taken {
+            self.waiting.store(self.waiting.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            taken = wait(&self.freed, taken);
+            self.waiting.store(self.waiting.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        }
+        *taken = true;
     }
 
     /// Sleeps while someone else leads, until what is before `target` is durable, nobody leads any more, or
@@ -117,14 +129,7 @@ impl Log {
 
     /// Waits for leadership.
     pub(crate) fn lead(&self) -> Leader<'_> {
-        let Leadership { taken, freed, waiting, .. } = &self.leadership;
-        let mut taken = taken.lock();
-        while *taken {
-            waiting.store(waiting.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            taken = wait(freed, taken);
-            waiting.store(waiting.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        }
-        *taken = true;
+        self.leadership.take();
         Leader { log: self }
     }
 
@@ -305,6 +310,26 @@ mod loom_tests {
             leadership.free();
             watermark.hand_over();
             waiting.join().unwrap();
+        });
+    }
+
+    /// Two who wait to lead, as `sync()` does, each get it in turn, and nobody counts as waiting when all are gone.
+    #[test]
+    fn loom_who_waits_to_lead_is_woken() {
+        loom::model(|| {
+            let leadership = Arc::new(Leadership::default());
+            assert!(leadership.try_take());
+            let waiting = [(); 2].map(|()| {
+                let leadership = Arc::clone(&leadership);
+                loom::thread::spawn(move || {
+                    leadership.take();
+                    leadership.free();
+                })
+            });
+            leadership.free();
+            waiting.into_iter().for_each(|thread| thread.join().unwrap());
+            assert!(!leadership.is_taken());
+            assert_eq!(leadership.waiting.load(Ordering::Relaxed), 0);
         });
     }
 }

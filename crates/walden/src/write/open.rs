@@ -1,5 +1,8 @@
 //! The segments that are not sealed yet: the active one, and those before it that wait to be.
 
+#[cfg(all(test, walden_model = "loom"))]
+mod loom_tests;
+
 use crate::keeper::Complete;
 use crate::segment::Segment;
 use crate::storage::File;
@@ -23,7 +26,8 @@ pub(crate) struct OpenSegment {
     written: Mutex<Extent>,
     /// Where the segment ends, once the log has moved on to the next.
     complete: Mutex<Option<Extent>>,
-    /// Bytes known to be durable. Under shuttle: `appends::rotation`, `failures::a_sync_that_fails_...`.
+    /// Bytes known to be durable. Under loom: `loom_what_counts_as_synced_is`, `loom_syncs_of_one_file`; under shuttle:
+    /// `appends::rotation`, `failures::a_sync_that_fails_...`.
     synced: AtomicU64,
     /// One sync at a time.
     sync: Mutex<()>,
