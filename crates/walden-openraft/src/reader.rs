@@ -43,7 +43,9 @@ pub(crate) const REPLICATED: usize = 4 << 20;
 type Found<C> =
     Result<Vec<<C as RaftTypeConfig>::Entry>, StorageError<<C as RaftTypeConfig>::NodeId>>;
 
-/// How often entries were taken back, under whose indexes others may come.
+/// How often entries were taken back, under whose indexes others may come: `tests::a_cut_is_counted_on_both_sides`,
+/// and in use `readers::a_deposed_leader_replicates_nothing_of_the_next_ones_log`. A count is compared, nothing is read
+/// by it: that who has read what came behind a cut finds it counted, the log's own locks see to, which both passed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rewrites(Arc<AtomicU64>);
 
@@ -159,5 +161,20 @@ impl<C: RaftTypeConfig> RaftLogReader<C> for LogReader {
             return Ok(Vec::new());
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rewrites;
+
+    /// A reader made before a cut, or while it is under way, is of another log than what comes behind it.
+    #[test]
+    fn a_cut_is_counted_on_both_sides() {
+        let rewrites = Rewrites::default();
+        let before = rewrites.count();
+        let under_way = rewrites.while_cutting(|| rewrites.count());
+        let behind = rewrites.count();
+        assert!(before < under_way && under_way < behind, "{before}, {under_way}, {behind}");
     }
 }

@@ -217,6 +217,8 @@ struct Kept {
     places: Arc<Semaphore>,
     patience: Duration,
     begun: Instant,
+    /// One after the other: it is an atomic for the sake of the server's threads, one of which has the connection at a
+    /// time. `tests::a_connection_ends_behind_so_many_answers`.
     answered: AtomicU32,
 }
 
@@ -272,6 +274,15 @@ mod tests {
             Some(token) => options.token(token).checked(),
             None => options.checked(),
         }
+    }
+
+    #[test]
+    fn a_connection_ends_behind_so_many_answers() {
+        let places = Arc::new(Semaphore::new(limits::SPARE));
+        let kept = Kept::new(places, Duration::from_secs(3600));
+        let reply = Reply::new(reply::Content::Whole(None));
+        assert!((1..limits::KEPT_REQUESTS).all(|_| !kept.ends(&reply)));
+        assert!(kept.ends(&reply) && kept.ends(&reply));
     }
 
     #[test]
