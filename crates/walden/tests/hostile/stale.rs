@@ -1,10 +1,13 @@
 //! Older copies of files, put back beside newer ones, as a restored backup may do.
 
-use walden::ErrorKind;
-use walden_sim::SimDisk;
+use std::sync::Arc;
+
+use walden::{ErrorKind, Wal};
+use walden_sim::{SimClock, SimDisk};
 
 use crate::logs::{
-    Entries, Made, closed, contents, holds, manifest, open, payload, refused, wal, with,
+    DIR, Entries, Made, closed, config, contents, holds, manifest, open, payload, reader, refused,
+    wal, whole, with,
 };
 
 /// The log closed at an earlier time, and now.
@@ -41,15 +44,37 @@ fn restored(earlier: &SimDisk, now: &Made, pick: impl Fn(&str) -> bool) -> SimDi
     disk
 }
 
-/// A whole folder is what it was then.
+/// The whole folder is put back: what is newer is gone, names and all. The log opens as it was then; who stood behind that
+/// is told of another history once it goes on, though the seq ids are given again.
 #[test]
 fn the_whole_folder() {
-    let made = closed();
-    let then = made.disk.fork();
-    let log = open(&made.disk).unwrap();
-    grow(&log, 5);
-    log.close().unwrap();
-    holds(&then, &made.entries);
+    for by in [1, 5, 40] {
+        let made = closed();
+        let (disk, then) = (made.disk.fork(), contents(&made.disk));
+        let log = open(&disk).unwrap();
+        grow(&log, by);
+        log.close().unwrap();
+        drop(log);
+        let beside = reader(&disk).unwrap();
+        let mut late = beside.reader_at(beside.next_seq()).unwrap();
+        late.read_prev().unwrap().unwrap();
+        late.read_next().unwrap().unwrap();
+        for path in disk.files() {
+            match then.get(&path) {
+                Some(bytes) => disk.write_file(&path, bytes).unwrap(),
+                None => disk.remove_file(&path).unwrap(),
+            }
+        }
+        holds(&disk.fork(), &made.entries);
+        // By chance of its own: two openings of one chance begin the same history.
+        let (storage, chance) = (Arc::new(disk.clone()), Arc::new(SimClock::new(100)));
+        let log = Wal::open_with(DIR, config(), storage, chance).unwrap();
+        assert!(whole(&log) == made.entries);
+        grow(&log, by + 5);
+        log.close().unwrap();
+        let error = late.read_next().map(|entry| entry.map(|entry| entry.seq)).unwrap_err();
+        assert!(error.is_truncated(), "{by}: {error}");
+    }
 }
 
 /// The manifest says that more was durable than the older files hold.

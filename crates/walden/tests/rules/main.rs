@@ -16,6 +16,7 @@
 #[path = "../forward/mod.rs"]
 mod forward;
 
+mod assumptions;
 #[cfg(feature = "lz4")]
 mod compress;
 mod cursors;
