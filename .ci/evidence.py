@@ -3,7 +3,7 @@
     python3 .ci/evidence.py run [--minutes M] [--seed S] [--jobs J]   a long simulation; writes its file
     python3 .ci/evidence.py rerun [--percent P] [FILE]                one per cent of all there is again
 
-Other long runs write theirs themselves: `walden-faults kill | power | soak | play --evidence` and `fuzz/long.py --evidence`.
+Other long runs write theirs themselves: `walden-faults COMMAND --evidence FILE` and `fuzz/long.py --evidence`.
 
 A file says what was run and of which commit, when it began and ended, what was done, what was found, and a digest of
 each thousand histories: all bytes on the disk, all its calls and all that the log said went into it. Run again at the
@@ -23,6 +23,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "docs" / "evidence"
 SIM = ["cargo", "run", "--locked", "-q", "--release", "-p", "walden-sim", "--"]
 FAULTS = ["cargo", "run", "--locked", "-q", "--release", "-p", "walden-faults", "--"]
+# What says how long a run is, and how long it is where that is not said.
+AMOUNTS = {"kill": ("--kills", int), "power": ("--rounds", int), "soak": ("--minutes", float), "play": ("--rounds", int)}
+DEFAULTS = {"kill": 100, "power": 3, "soak": 1.0, "play": 5}
 
 
 def git(*command):
@@ -90,17 +93,21 @@ def again_simulated(path, record, percent):
 
 def again_on_real_files(path, record, percent):
     """The same choices, though not the same moments: fewer of them."""
-    of = {"kill": ("--kills", int), "power": ("--rounds", int), "soak": ("--minutes", float), "play": ("--rounds", int)}
-    option, kind = of[record["run"]]
-    words = record["command"].split()
-    amount = float(words[words.index(option) + 1]) * percent / 100
-    amount = max(1, round(amount)) if kind is int else max(0.1, amount)
-    command = [*FAULTS, record["run"], option, str(amount)]
-    if record.get("seed") is not None and record["run"] != "play":
+    run, words = record["run"], record["command"].split()
+    command = [*FAULTS, run]
+    if run in ("calls", "full"):
+        # What they try is a table and no amount: the smallest part that has a bit of each row.
+        command += ["--sample"] + (["--places", "1"] if run == "calls" else [])
+    else:
+        option, kind = AMOUNTS[run]
+        of = words[words.index(option) + 1] if option in words else DEFAULTS[run]
+        amount = float(of) * percent / 100
+        command += [option, str(max(1, round(amount)) if kind is int else max(0.1, amount))]
+    if record.get("seed") is not None and run not in ("full", "play"):
         command += ["--seed", str(record["seed"])]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     what = "nothing found" if done.returncode == 0 else f"exit code {done.returncode}"
-    print(f"{path.name}: {record['run']} {option} {amount}: {what}", flush=True)
+    print(f"{path.name}: {' '.join(command[len(FAULTS):])}: {what}", flush=True)
     return done.returncode != 0
 
 
