@@ -55,6 +55,9 @@ enum Command {
     Victim(calls::victim::Args),
     /// Likewise.
     #[command(hide = true)]
+    Leaver(calls::left::Args),
+    /// Likewise.
+    #[command(hide = true)]
     Filler(full::filler::Args),
 }
 
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Calls(args) => calls::run(&args),
         Command::Victim(args) => calls::victim::run(args),
+        Command::Leaver(args) => calls::left::run(args),
         Command::Full(args) => full::run(&args),
         Command::Filler(args) => full::filler::run(args),
         Command::Kill(args) => kill::run(&args),

@@ -3,8 +3,11 @@
 //! strace counts the calls of each thread by itself, so that "the third sync" is another one in each run. Here a
 //! supervisor of the process itself (seccomp's user notification) puts them in one order.
 
+pub(crate) mod left;
+mod made;
 mod rules;
 pub(crate) mod victim;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,8 +22,10 @@ use walden_sim::Rng;
 use crate::Outcome;
 use crate::child::Writer;
 use crate::evidence::Evidence;
-use crate::model::{Fault, Found, Model};
+use crate::model::{Fault, Found};
 use crate::setup::{Files, Setup, Strategy};
+use left::{Begin, Left};
+use watch::{Call, Of, Place};
 
 /// Makes system calls of the log fail, one after the other, and looks at what comes of it.
 #[derive(Debug, clap::Args)]
@@ -31,47 +36,21 @@ pub(crate) struct Args {
     /// Only this kind of call.
     #[arg(long, value_enum)]
     call: Option<Call>,
+    /// Only calls on this.
+    #[arg(long, value_enum)]
+    of: Option<Of>,
+    /// Only in a log that is found so.
+    #[arg(long, value_enum)]
+    begin: Option<Begin>,
+    /// Each failure of each call, but not with every strategy and engine: a sixth of them all.
+    #[arg(long)]
+    sample: bool,
     /// Chooses the places.
     #[arg(long)]
     seed: Option<u64>,
     /// A file to write the figures to, as JSON.
     #[arg(long)]
     evidence: Option<PathBuf>,
-}
-
-/// A kind of system call, on the log's files and folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Call {
-    Write,
-    Pwrite,
-    Pwritev,
-    Fsync,
-    Fdatasync,
-    Fallocate,
-    Ftruncate,
-    Rename,
-    Open,
-    Unlink,
-    /// Of shared mappings: the others are the allocator's.
-    Mmap,
-}
-
-impl Call {
-    const fn numbers(self) -> &'static [i64] {
-        match self {
-            Self::Write => &[libc::SYS_write, libc::SYS_writev],
-            Self::Pwrite => &[libc::SYS_pwrite64],
-            Self::Pwritev => &[libc::SYS_pwritev, libc::SYS_pwritev2],
-            Self::Fsync => &[libc::SYS_fsync],
-            Self::Fdatasync => &[libc::SYS_fdatasync],
-            Self::Fallocate => &[libc::SYS_fallocate],
-            Self::Ftruncate => &[libc::SYS_ftruncate],
-            Self::Rename => &[libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2],
-            Self::Open => &[libc::SYS_open, libc::SYS_openat],
-            Self::Unlink => &[libc::SYS_unlink, libc::SYS_unlinkat],
-            Self::Mmap => &[libc::SYS_mmap],
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -97,18 +76,20 @@ fn name_of(value: &impl ValueEnum) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Case {
     call: Call,
+    of: Of,
     errno: Errno,
+    begin: Begin,
     strategy: Strategy,
     engine: Files,
     for_good: bool,
 }
 
 /// What a victim said at its end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Said {
-    calls: u64,
     failed: u64,
     outcome: String,
+    calls: BTreeMap<Place, u64>,
 }
 
 /// Outcomes of each case, each with how often it was met.
@@ -121,38 +102,80 @@ struct Report {
     findings: Vec<String>,
 }
 
+/// What is to be tried: the case, what the log is found as, and which call it is.
+type Try<'a> = (Case, &'a Left, u64);
+
 pub(crate) fn run(args: &Args) -> Outcome<()> {
     let evidence = Evidence::begin("calls", args.seed);
     let mut rng = Rng::new(evidence.seed);
-    let calls = args.call.map_or_else(|| Call::value_variants().to_vec(), |call| vec![call]);
-    if let Err(why) = dry(calls[0], Strategy::Always, Files::Os) {
+    let probe = Case::new((Call::Fsync, Of::Segment), Begin::New, Strategy::Always, Files::Os);
+    if let Err(why) = strike(probe, &Left::nothing(), 0) {
         return crate::machine::skip(&format!("calls cannot be supervised: {why}"));
     }
-    let mut todo = Vec::new();
-    let report = Mutex::new(Report::default());
-    for call in calls {
+    let mut report = Report::default();
+    let mut grounds = Vec::new();
+    for begin in
+        Begin::value_variants().iter().filter(|b| args.begin.is_none_or(|only| only == **b))
+    {
         for (strategy, engine) in Strategy::ALL.into_iter().flat_map(|s| Files::ALL.map(|f| (s, f)))
         {
-            let total = dry(call, strategy, engine)?;
-            for errno in [Errno::Eio, Errno::Enospc] {
-                for for_good in [false, true] {
-                    let case = Case { call, errno, strategy, engine, for_good };
-                    if total == 0 {
-                        record(&report, case, Ok(String::from("never called")));
-                    }
-                    todo.extend(places(total, args.places, &mut rng).map(|nth| (case, nth)));
-                }
-            }
+            let left = Left::by(*begin, strategy, engine)?;
+            let calls = dry(*begin, strategy, engine, &left)?;
+            let wrong = made::check(*begin, engine, &calls);
+            report.findings.extend(
+                wrong.into_iter().map(|why| format!("{begin:?}, {strategy:?}, {engine:?}: {why}")),
+            );
+            grounds.push((*begin, strategy, engine, left, calls));
         }
     }
-    let todo = Mutex::new(todo);
+    let mut todo = Vec::new();
+    for (at, (begin, strategy, engine, left, calls)) in grounds.iter().enumerate() {
+        for (row, (case, total)) in cases(*begin, *strategy, *engine, calls).enumerate() {
+            let wanted = args.call.is_none_or(|only| only == case.call)
+                && args.of.is_none_or(|only| only == case.of)
+                && (!args.sample || (row + at).is_multiple_of(6));
+            let places = places(if wanted { total } else { 0 }, args.places, &mut rng);
+            todo.extend(places.map(|nth| (case, left, nth)));
+        }
+    }
+    let report = strike_all(todo, report)?;
+    print_table(&report.table);
+    let figures = json!({ "runs": report.runs, "outcomes": as_json(&report.table) });
+    evidence.end(args.evidence.as_deref(), &figures, &report.findings)?;
+    if report.findings.is_empty() { Ok(()) } else { Err(report.findings.join("\n").into()) }
+}
+
+impl Case {
+    const fn new((call, of): Place, begin: Begin, strategy: Strategy, engine: Files) -> Self {
+        Self { call, of, errno: Errno::Eio, begin, strategy, engine, for_good: false }
+    }
+}
+
+/// Each call that was made, with each failure, and how often it was made.
+fn cases(
+    begin: Begin,
+    strategy: Strategy,
+    engine: Files,
+    calls: &BTreeMap<Place, u64>,
+) -> impl Iterator<Item = (Case, u64)> {
+    calls.iter().flat_map(move |(place, total)| {
+        let case = Case::new(*place, begin, strategy, engine);
+        [Errno::Eio, Errno::Enospc].into_iter().flat_map(move |errno| {
+            [false, true].map(|for_good| (Case { errno, for_good, ..case }, *total))
+        })
+    })
+}
+
+fn strike_all(todo: Vec<Try<'_>>, report: Report) -> Outcome<Report> {
+    let (todo, report) = (Mutex::new(todo), Mutex::new(report));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while let Some((case, nth)) = todo.lock().ok().and_then(|mut todo| todo.pop()) {
-                    let outcome = strike(case, nth)
+                while let Some((case, left, nth)) = todo.lock().ok().and_then(|mut todo| todo.pop())
+                {
+                    let outcome = strike(case, left, nth)
                         .map_err(|why| why.to_string())
-                        .and_then(|said| rules::judge(case, &said));
+                        .and_then(|said| rules::judge(case, nth, &said));
                     record(
                         &report,
                         case,
@@ -162,11 +185,7 @@ pub(crate) fn run(args: &Args) -> Outcome<()> {
             });
         }
     });
-    let report = report.into_inner().map_err(|_| "a thread panicked")?;
-    print_table(&report.table);
-    let figures = json!({ "runs": report.runs, "outcomes": as_json(&report.table) });
-    evidence.end(args.evidence.as_deref(), &figures, &report.findings)?;
-    if report.findings.is_empty() { Ok(()) } else { Err(report.findings.join("\n").into()) }
+    report.into_inner().map_err(|_| "a thread panicked".into())
 }
 
 fn record(report: &Mutex<Report>, case: Case, outcome: Result<String, String>) {
@@ -179,9 +198,10 @@ fn record(report: &Mutex<Report>, case: Case, outcome: Result<String, String>) {
     *report.table.entry(case).or_default().entry(outcome).or_default() += 1;
 }
 
-/// The first call, the last, and some between them.
+/// The first call, the last, and some between them; any one where only one is asked for.
 fn places(total: u64, count: u64, rng: &mut Rng) -> impl Iterator<Item = u64> + use<> {
-    let mut chosen: Vec<u64> = [1, total].into_iter().take(usize::from(total > 0) * 2).collect();
+    let ends = usize::from(total > 0 && count > 1) * 2;
+    let mut chosen: Vec<u64> = [1, total].into_iter().take(ends).collect();
     while u64::try_from(chosen.len()).is_ok_and(|len| len < count.min(total)) {
         chosen.push(1 + rng.below(total));
         chosen.sort_unstable();
@@ -191,25 +211,31 @@ fn places(total: u64, count: u64, rng: &mut Rng) -> impl Iterator<Item = u64> + 
     chosen.into_iter()
 }
 
-/// How many such calls there are when none fails.
-fn dry(call: Call, strategy: Strategy, engine: Files) -> Outcome<u64> {
-    let case = Case { call, errno: Errno::Eio, strategy, engine, for_good: false };
-    let said = strike(case, 0)?;
+/// The calls that are made when none fails.
+fn dry(
+    begin: Begin,
+    strategy: Strategy,
+    engine: Files,
+    left: &Left,
+) -> Outcome<BTreeMap<Place, u64>> {
+    let said = strike(Case::new((Call::Write, Of::Other), begin, strategy, engine), left, 0)?;
     if said.outcome == "no call failed" { Ok(said.calls) } else { Err(said.outcome.into()) }
 }
 
 /// How long a victim may take until it counts as hanging; it takes less than a second where nobody else is at work.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// One victim; then the log is opened again, and held against what was acknowledged.
-fn strike(case: Case, nth: u64) -> Outcome<Said> {
+/// One victim; then the log is opened again, and held against what was acknowledged, before its time too.
+fn strike(case: Case, left: &Left, nth: u64) -> Outcome<Said> {
     let folder = crate::machine::folder(None)?;
-    // A log that is there already, so that opening it is struck too, and not its making alone.
-    let dir = folder.path().join("log");
+    // In a folder that has to be made as well.
+    let dir = folder.path().join("in").join("log");
+    left.copy_to(&dir)?;
     let setup = Setup { dir, strategy: case.strategy, engine: case.engine };
     let mut command = vec![String::from("victim")];
     command.extend(setup.args());
     command.push(format!("--call={}", name_of(&case.call)));
+    command.push(format!("--of={}", name_of(&case.of)));
     command.push(format!("--errno={}", name_of(&case.errno)));
     command.push(format!("--nth={nth}"));
     command.extend(case.for_good.then(|| String::from("--for-good")));
@@ -222,7 +248,7 @@ fn strike(case: Case, nth: u64) -> Outcome<Said> {
     if !ended.status.success() || ended.errors.contains("panicked") {
         return Err(format!("{}: {}", ended.status, ended.errors.trim()).into());
     }
-    let mut model = Model::new();
+    let mut model = left.model.clone();
     for event in ended.events()? {
         model.told(event, case.strategy)?;
     }
@@ -230,13 +256,38 @@ fn strike(case: Case, nth: u64) -> Outcome<Said> {
     model.check(Found::by_log(&wal)?, Fault::Kill)?;
     wal.append("it goes on")?;
     wal.close()?;
+    no_leftovers(&setup.dir)?;
     said(&ended.errors)
 }
 
+/// What could not be removed is, once the log was opened and closed where nothing fails.
+fn no_leftovers(dir: &std::path::Path) -> Outcome<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".next") || name.ends_with(".new") {
+            return Err(format!("{name} is left over in a closed log").into());
+        }
+    }
+    Ok(())
+}
+
+/// A line with how many calls failed and what came of it; then one for each kind of call, with how many there were.
 fn said(text: &str) -> Outcome<Said> {
-    let mut words = text.trim().splitn(3, ' ');
-    let mut word = || words.next().ok_or_else(|| format!("the victim said {text:?}"));
-    Ok(Said { calls: word()?.parse()?, failed: word()?.parse()?, outcome: word()?.to_owned() })
+    let mut lines = text.trim().lines();
+    let (failed, outcome) = lines
+        .next()
+        .and_then(|line| line.split_once(' '))
+        .ok_or_else(|| format!("the victim said {text:?}"))?;
+    let mut calls = BTreeMap::new();
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [count, call, of] = words.as_slice() else {
+            return Err(format!("the victim said {line:?}").into());
+        };
+        calls.insert((Call::from_str(call, false)?, Of::from_str(of, false)?), count.parse()?);
+    }
+    Ok(Said { failed: failed.parse()?, outcome: outcome.to_owned(), calls })
 }
 
 fn in_words(outcomes: &BTreeMap<String, u64>) -> String {
@@ -248,12 +299,15 @@ fn in_words(outcomes: &BTreeMap<String, u64>) -> String {
 }
 
 fn print_table(table: &Table) {
-    println!("| call | error | strategy | engine | | outcome |\n|---|---|---|---|---|---|");
+    println!("| call | on | error | log | strategy | engine | | outcome |");
+    println!("|---|---|---|---|---|---|---|---|");
     for (case, outcomes) in table {
         println!(
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             name_of(&case.call),
+            name_of(&case.of),
             name_of(&case.errno).to_uppercase(),
+            name_of(&case.begin),
             case.strategy.name(),
             case.engine.name(),
             if case.for_good { "for good" } else { "once" },
@@ -266,6 +320,8 @@ fn as_json(table: &Table) -> serde_json::Value {
     let rows = table.iter().map(|(case, outcomes)| {
         json!({
             "call": name_of(&case.call),
+            "on": name_of(&case.of),
+            "log": name_of(&case.begin),
             "error": name_of(&case.errno).to_uppercase(),
             "strategy": case.strategy.name(),
             "engine": case.engine.name(),

@@ -1,24 +1,19 @@
 //! The process whose system calls fail: it does everything once, in a fixed order, under a supervisor that counts
 //! the calls of all its threads and makes some of them fail, and says what came of it.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use walden::{ErrorKind, Retention, Wal};
 
-use super::{Call, Errno};
+use super::left::NUMBERS;
+use super::watch::{Call, Of, Strike, Watch};
+use super::{Errno, name_of};
 use crate::Outcome;
 use crate::event::{Change, Event, Teller};
 use crate::model::META;
 use crate::payload::Proof;
 use crate::setup::Setup;
-use crate::sys::{Asked, Supervisor};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,6 +21,8 @@ pub(crate) struct Args {
     setup: Setup,
     #[arg(long, value_enum)]
     call: Call,
+    #[arg(long, value_enum)]
+    of: Of,
     #[arg(long, value_enum)]
     errno: Errno,
     /// Which call fails, counted from 1; 0: none.
@@ -36,85 +33,33 @@ pub(crate) struct Args {
     for_good: bool,
 }
 
-/// Calls seen, and made to fail.
-#[derive(Debug, Default)]
-struct Seen {
-    calls: AtomicU64,
-    failed: AtomicU64,
-}
-
 pub(crate) fn run(args: Args) -> Outcome<()> {
-    let seen = Arc::new(Seen::default());
-    supervise(&args, Arc::clone(&seen))?;
+    let watch = Watch::begin(
+        &args.setup.dir,
+        Strike {
+            place: (args.call, args.of),
+            nth: args.nth,
+            for_good: args.for_good,
+            errno: Some(args.errno.number()),
+        },
+    )?;
     let mut script = Script {
-        setup: &args.setup,
+        args: &args,
+        watch: &watch,
         teller: Teller::stdout()?,
-        number: 1,
+        number: NUMBERS,
         refusals: 0,
         reported: None,
         changes: true,
+        doing: "append",
     };
-    let outcome = script.run(&args, &seen)?;
-    let (calls, failed) = (seen.calls.load(Ordering::SeqCst), seen.failed.load(Ordering::SeqCst));
-    eprintln!("{calls} {failed} {outcome}");
-    Ok(())
-}
-
-/// The supervisor's thread is started first, so that its own calls are let alone.
-fn supervise(args: &Args, seen: Arc<Seen>) -> Outcome<()> {
-    let (give, take) = std::sync::mpsc::sync_channel::<Supervisor>(1);
-    let (nth, for_good, errno) = (args.nth, args.for_good, args.errno.number());
-    let folder = Folder { path: args.setup.dir.clone(), memory: File::open("/proc/self/mem")? };
-    std::thread::spawn(move || -> Outcome<()> {
-        let supervisor = take.recv()?;
-        loop {
-            let asked = supervisor.next()?;
-            let mut answer = None;
-            if folder.is_meant_by(asked) {
-                let at = seen.calls.fetch_add(1, Ordering::SeqCst) + 1;
-                if nth > 0 && (at == nth || for_good && at > nth) {
-                    seen.failed.fetch_add(1, Ordering::SeqCst);
-                    answer = Some(errno);
-                }
-            }
-            supervisor.answer(asked, answer)?;
-        }
-    });
-    give.send(Supervisor::of_this_thread(args.call.numbers())?)?;
-    Ok(())
-}
-
-/// The log's folder, and this process's memory to read paths from.
-struct Folder {
-    path: PathBuf,
-    memory: File,
-}
-
-impl Folder {
-    /// Whether a call is about a file of the log, or its folder.
-    fn is_meant_by(&self, asked: Asked) -> bool {
-        let [first, second, _, _, fifth, _] = asked.args;
-        let path = match asked.call {
-            libc::SYS_open | libc::SYS_rename | libc::SYS_unlink => self.text(first),
-            libc::SYS_openat | libc::SYS_renameat | libc::SYS_renameat2 | libc::SYS_unlinkat => {
-                self.text(second)
-            }
-            libc::SYS_mmap => of_descriptor(fifth),
-            _ => of_descriptor(first),
-        };
-        path.is_some_and(|path| path.starts_with(&self.path))
+    let outcome = script.run()?;
+    let seen = watch.seen();
+    eprintln!("{} {outcome}", seen.failed);
+    for ((call, of), count) in seen.calls {
+        eprintln!("{count} {} {}", name_of(&call), name_of(&of));
     }
-
-    fn text(&self, at: u64) -> Option<PathBuf> {
-        let mut bytes = [0; 1024];
-        let len = self.memory.read_at(&mut bytes, at).ok()?;
-        let text = bytes.get(..len)?.split(|byte| *byte == 0).next()?;
-        Some(Path::new(OsStr::from_bytes(text)).to_owned())
-    }
-}
-
-fn of_descriptor(number: u64) -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/self/fd/{number}")).ok()
+    Ok(())
 }
 
 /// What the script met that ends it.
@@ -128,7 +73,8 @@ enum Stop {
 type Step<T> = Result<T, Stop>;
 
 struct Script<'a> {
-    setup: &'a Setup,
+    args: &'a Args,
+    watch: &'a Watch,
     teller: Teller,
     number: u64,
     /// Answers of `OutOfSpace`.
@@ -137,30 +83,29 @@ struct Script<'a> {
     reported: Option<String>,
     /// False once it is not known whether a change took place.
     changes: bool,
+    /// The call on the log that is under way.
+    doing: &'static str,
 }
 
 impl Script<'_> {
     /// What came of it, in a word or two.
-    fn run(&mut self, args: &Args, seen: &Seen) -> Outcome<String> {
-        let wal = match Wal::open(&self.setup.dir, self.setup.config().segment_size(16 << 10)) {
+    fn run(&mut self) -> Outcome<String> {
+        let setup = &self.args.setup;
+        let wal = match Wal::open(&setup.dir, setup.config().segment_size(16 << 10)) {
             Ok(wal) => wal,
-            Err(error) => return Ok(format!("not opened ({:?})", error.kind())),
+            Err(error) => {
+                let refused = format!("not opened ({:?})", error.kind());
+                return Ok(refused);
+            }
         };
         self.teller.tell(Event::Opened { first: wal.first_seq(), next: wal.next_seq() })?;
-        let failed = || seen.failed.load(Ordering::SeqCst) > 0;
-        let done = self.everything(&wal).and_then(|()| self.at_last(&wal, args, seen));
-        let poisoned = matches!(done, Err(Stop::Poisoned(_)));
-        let done = match done {
-            Err(Stop::Poisoned(cause)) => self.after_the_fall(&wal, args, &cause),
-            other => other,
-        };
-        match done {
+        match self.everything(&wal).and_then(|()| self.at_last(&wal)) {
             Ok(()) => {}
-            Err(Stop::Wrong(why)) => return Err(why.into()),
-            Err(Stop::Poisoned(cause)) => return Err(format!("failed twice: {cause}").into()),
-        }
-        if poisoned {
-            return Ok(String::from("poisoned"));
+            Err(Stop::Poisoned(cause)) => {
+                self.after_the_fall(&wal, &cause).map_err(in_any_case)?;
+                return Ok(format!("poisoned in {}", self.doing));
+            }
+            Err(wrong @ Stop::Wrong(_)) => return Err(in_any_case(wrong)),
         }
         if let Err(error) = self.close(&wal)? {
             return Ok(format!("not closed ({:?})", error.kind()));
@@ -170,7 +115,7 @@ impl Script<'_> {
             words.push(String::from("refused (OutOfSpace)"));
         }
         words.extend(self.reported.take());
-        let unnoticed = if failed() { "not noticed" } else { "no call failed" };
+        let unnoticed = if self.watch.failed() > 0 { "not noticed" } else { "no call failed" };
         Ok(if words.is_empty() { unnoticed.to_owned() } else { words.join(", ") })
     }
 
@@ -190,7 +135,7 @@ impl Script<'_> {
         self.sync(wal)?;
         self.change(wal, Change::Meta(7), |wal| wal.set_meta(META, 7_u64.to_le_bytes()))?;
         self.appends(wal, 30)?;
-        let front = wal.first_seq() + (wal.next_seq() - wal.first_seq()) / 2;
+        let front = wal.first_seq() + (wal.next_seq() - wal.first_seq()) * 3 / 4;
         self.change(wal, Change::Front(front), |wal| wal.truncate_front(front))?;
         std::thread::sleep(Duration::from_millis(30));
         let back = wal.next_seq().saturating_sub(8).max(wal.first_seq()) - 1;
@@ -241,6 +186,7 @@ impl Script<'_> {
             let members = if batch { 4 } else { 1 };
             let number = self.number;
             self.number += members;
+            self.doing = "append";
             let result = if batch {
                 wal.append_batch(Proof::batch(number, 4).map(Proof::payload))
             } else {
@@ -255,6 +201,7 @@ impl Script<'_> {
 
     /// Four threads that wait for the same syncs: where one fails, all get its cause.
     fn many_threads(&mut self, wal: &Wal) -> Step<()> {
+        self.doing = "append";
         let number = AtomicU64::new(self.number);
         let results: Vec<walden::Error> = std::thread::scope(|scope| {
             let work = || {
@@ -281,6 +228,7 @@ impl Script<'_> {
     }
 
     fn tickets(&mut self, wal: &Wal) -> Step<()> {
+        self.doing = "submit";
         let mut flying = Vec::new();
         for _ in 0..8 {
             let number = self.number;
@@ -299,6 +247,7 @@ impl Script<'_> {
     }
 
     fn sync(&mut self, wal: &Wal) -> Step<()> {
+        self.doing = "sync";
         let next = wal.next_seq();
         match self.take(wal.sync())? {
             Some(()) => self.tell(Event::Durable { next }),
@@ -307,6 +256,7 @@ impl Script<'_> {
     }
 
     fn flush(&mut self, wal: &Wal) -> Step<()> {
+        self.doing = "flush";
         let next = wal.next_seq();
         match self.take(wal.flush())? {
             Some(()) => self.tell(Event::Flushed { next }),
@@ -325,6 +275,13 @@ impl Script<'_> {
         if !self.changes {
             return Ok(());
         }
+        self.doing = match change {
+            Change::Front(_) => "truncate_front",
+            Change::Back { .. } => "truncate_back",
+            Change::Reset { .. } => "reset",
+            Change::Retain => "retain",
+            Change::Meta(_) => "set_meta",
+        };
         self.tell(Event::Begin(change))?;
         let result = work(wal);
         let undone = result.as_ref().is_err_and(walden::Error::is_out_of_space)
@@ -338,9 +295,8 @@ impl Script<'_> {
 
     /// After the last step: nothing is acknowledged once a sync has failed, and after any other failure that is
     /// over the log goes on.
-    fn at_last(&mut self, wal: &Wal, args: &Args, seen: &Seen) -> Step<()> {
-        let failed = || seen.failed.load(Ordering::SeqCst);
-        let mut before = failed();
+    fn at_last(&mut self, wal: &Wal) -> Step<()> {
+        let mut before = self.watch.failed();
         loop {
             if before > 0 {
                 std::thread::sleep(Duration::from_millis(40));
@@ -348,29 +304,29 @@ impl Script<'_> {
             let errors = (self.refusals, self.reported.clone());
             self.appends(wal, 1)?;
             self.sync(wal)?;
-            let now = failed();
-            if now > before && !args.for_good {
+            let now = self.watch.failed();
+            if now > before && !self.args.for_good {
                 // It was one of these calls that failed: those that come next must not.
                 before = now;
                 continue;
             }
-            if before > 0 && matches!(args.call, Call::Fsync | Call::Fdatasync) {
+            if before > 0 && matches!(self.args.call, Call::Fsync | Call::Fdatasync) {
                 return Err(Stop::Wrong("a sync failed, and the log goes on".into()));
             }
-            if !args.for_good && errors != (self.refusals, self.reported.clone()) {
+            if !self.args.for_good && errors != (self.refusals, self.reported.clone()) {
                 return Err(Stop::Wrong("one call failed, and at the end appends still do".into()));
             }
-            return self.reads(wal, args, wal.next_seq());
+            return self.reads(wal, wal.next_seq());
         }
     }
 
     /// What is before `next` can be read, but where no file can be opened: that is said then, and the next try
     /// may do.
-    fn reads(&self, wal: &Wal, args: &Args, next: u64) -> Step<()> {
+    fn reads(&self, wal: &Wal, next: u64) -> Step<()> {
         let mut outcome = read_all(wal, next);
-        if args.call == Call::Open {
+        if self.args.call == Call::Open {
             outcome = match read_all(wal, next) {
-                Err((why, kind)) if args.for_good && why.contains("cannot open") => {
+                Err((why, kind)) if self.args.for_good && why.contains("cannot open") => {
                     let told = matches!(kind, Some(ErrorKind::Io | ErrorKind::OutOfSpace));
                     if told { Ok(()) } else { Err((why, kind)) }
                 }
@@ -381,7 +337,15 @@ impl Script<'_> {
     }
 
     /// The log has failed: every change is refused with the same cause, and what was durable can be read.
-    fn after_the_fall(&self, wal: &Wal, args: &Args, cause: &walden::Error) -> Step<()> {
+    fn after_the_fall(&self, wal: &Wal, cause: &walden::Error) -> Step<()> {
+        self.all_is_refused(wal, cause)?;
+        self.reads(wal, wal.durable_seq() + 1)?;
+        // It cannot be closed cleanly, and must not hang.
+        drop(wal.close());
+        Ok(())
+    }
+
+    fn all_is_refused(&self, wal: &Wal, cause: &walden::Error) -> Step<()> {
         let (first, last) = (wal.first_seq(), wal.next_seq() - 1);
         let limits = Retention::keep_all().max_segments(1);
         let refused = [
@@ -389,6 +353,7 @@ impl Script<'_> {
             ("append_batch", wal.append_batch(["x", "y"]).map(drop)),
             ("submit", wal.submit("x").and_then(|ticket| ticket.wait()).map(drop)),
             ("sync", wal.sync()),
+            ("flush", wal.flush()),
             ("set_meta", wal.set_meta(META, "x")),
             ("truncate_front", wal.truncate_front(first + 1)),
             ("truncate_back", wal.truncate_back(last.saturating_sub(1))),
@@ -404,21 +369,34 @@ impl Script<'_> {
                 }
             }
         }
-        self.reads(wal, args, wal.durable_seq() + 1)?;
-        // It cannot be closed cleanly, and must not hang.
-        drop(wal.close());
         Ok(())
+    }
+}
+
+fn in_any_case(stop: Stop) -> Box<dyn std::error::Error + Send + Sync> {
+    match stop {
+        Stop::Wrong(why) => why.into(),
+        Stop::Poisoned(cause) => format!("failed twice: {cause}").into(),
     }
 }
 
 /// Reads what is before `next`; what is wrong with it, and the error's kind if it is one.
 fn read_all(wal: &Wal, next: u64) -> Result<(), (String, Option<ErrorKind>)> {
     let told = |error: walden::Error| (error.to_string(), Some(error.kind()));
-    for entry in wal.range(wal.first_seq()..next).map_err(told)? {
+    let must = next.min(wal.durable_seq() + 1);
+    let mut at = wal.first_seq();
+    for entry in wal.range(at..next).map_err(told)? {
         let entry = entry.map_err(told)?;
+        at = entry.seq + 1;
         if let Err(why) = Proof::of(&entry.payload) {
             return Err((format!("seq id {}: {why}", entry.seq), None));
         }
+    }
+    if at < must {
+        return Err((
+            format!("it ended before {at}, and {must} is the end of what is durable"),
+            None,
+        ));
     }
     Ok(())
 }
