@@ -1,6 +1,8 @@
 //! The process whose system calls fail: it does everything once, in a fixed order, under a supervisor that counts
 //! the calls of all its threads and makes some of them fail, and says what came of it.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -95,6 +97,7 @@ impl Script<'_> {
             Ok(wal) => wal,
             Err(error) => {
                 let refused = format!("not opened ({:?})", error.kind());
+                self.untouched(|_| Ok(())).map_err(in_any_case)?;
                 return Ok(refused);
             }
         };
@@ -108,6 +111,9 @@ impl Script<'_> {
             Err(wrong @ Stop::Wrong(_)) => return Err(in_any_case(wrong)),
         }
         if let Err(error) = self.close(&wal)? {
+            if error.is_poisoned() {
+                self.untouched(|_| Ok(())).map_err(in_any_case)?;
+            }
             return Ok(format!("not closed ({:?})", error.kind()));
         }
         let mut words = Vec::new();
@@ -336,13 +342,16 @@ impl Script<'_> {
         outcome.map_err(|(why, _)| Stop::Wrong(format!("reading: {why}")))
     }
 
-    /// The log has failed: every change is refused with the same cause, and what was durable can be read.
+    /// The log has failed: every change is refused with the same cause, what was durable can be read, and the folder
+    /// stays as it is, whatever is asked for, until the log is closed and after.
     fn after_the_fall(&self, wal: &Wal, cause: &walden::Error) -> Step<()> {
-        self.all_is_refused(wal, cause)?;
-        self.reads(wal, wal.durable_seq() + 1)?;
-        // It cannot be closed cleanly, and must not hang.
-        drop(wal.close());
-        Ok(())
+        self.untouched(|script| {
+            script.all_is_refused(wal, cause)?;
+            script.reads(wal, wal.durable_seq() + 1)?;
+            // It cannot be closed cleanly, and must not hang.
+            drop(wal.close());
+            Ok(())
+        })
     }
 
     fn all_is_refused(&self, wal: &Wal, cause: &walden::Error) -> Step<()> {
@@ -371,6 +380,31 @@ impl Script<'_> {
         }
         Ok(())
     }
+
+    /// Does `work`, and gives the log's own threads the time of two rounds, during which no call may be made that
+    /// changes a file of the log or syncs one, and no byte may change in them: what is stored into mapped files is
+    /// no call. What was under way when the failure was told has a moment to end first.
+    fn untouched(&self, work: impl FnOnce(&Self) -> Step<()>) -> Step<()> {
+        let dir = &self.args.setup.dir;
+        let look = || {
+            let files = self.watch.looking(|| contents(dir));
+            Ok((files.map_err(|error| Stop::Wrong(error.to_string()))?, self.watch.seen()))
+        };
+        std::thread::sleep(Duration::from_millis(40));
+        let (files, seen) = look()?;
+        work(self)?;
+        std::thread::sleep(Duration::from_millis(50));
+        let (files_after, after) = look()?;
+        let wrong = if after.changes != seen.changes {
+            let count = after.changes - seen.changes;
+            format!("{count} calls after a failure was told, the last one {:?}", after.last)
+        } else if let Some(name) = first_difference(&files, &files_after) {
+            format!("{} changed after a failure was told", name.display())
+        } else {
+            return Ok(());
+        };
+        Err(Stop::Wrong(wrong))
+    }
 }
 
 fn in_any_case(stop: Stop) -> Box<dyn std::error::Error + Send + Sync> {
@@ -378,6 +412,34 @@ fn in_any_case(stop: Stop) -> Box<dyn std::error::Error + Send + Sync> {
         Stop::Wrong(why) => why.into(),
         Stop::Poisoned(cause) => format!("failed twice: {cause}").into(),
     }
+}
+
+type Contents = BTreeMap<PathBuf, Vec<u8>>;
+
+/// What is in a folder and those within.
+fn contents(dir: &Path) -> std::io::Result<Contents> {
+    let mut files = Contents::new();
+    let entries = match std::fs::read_dir(dir) {
+        // It was not even made.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(contents(&path)?);
+            files.insert(path, Vec::new());
+        } else {
+            let bytes = std::fs::read(&path)?;
+            files.insert(path, bytes);
+        }
+    }
+    Ok(files)
+}
+
+fn first_difference<'a>(before: &'a Contents, after: &'a Contents) -> Option<&'a Path> {
+    let names = before.keys().chain(after.keys());
+    names.map(PathBuf::as_path).find(|name| before.get(*name) != after.get(*name))
 }
 
 /// Reads what is before `next`; what is wrong with it, and the error's kind if it is one.

@@ -68,6 +68,11 @@ impl Call {
         Some(if creates { Self::Create } else { call })
     }
 
+    /// Whether it leaves a file or folder other than it was, or says that it is safe.
+    const fn changes(self) -> bool {
+        !matches!(self, Self::Open | Self::Mmap)
+    }
+
     /// Whether a lasting cause that makes the one fail makes the other fail.
     fn is_like(self, other: Self) -> bool {
         let kind = |call| match call {
@@ -150,6 +155,12 @@ pub(crate) struct Strike {
 pub(crate) struct Seen {
     pub(crate) calls: BTreeMap<Place, u64>,
     pub(crate) failed: u64,
+    /// Calls that change something, or say that it is safe.
+    pub(crate) changes: u64,
+    /// The last of them.
+    pub(crate) last: Option<Place>,
+    /// Files are being looked at: opening them is let through.
+    looking: bool,
 }
 
 /// Watches the calls of this thread and of those it starts.
@@ -182,6 +193,12 @@ impl Watch {
     fn takes_in(&self, place: Place, strike: Strike) -> Option<i32> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (call, of) = place;
+        if seen.looking && call == Call::Open {
+            return None;
+        }
+        if call.changes() {
+            (seen.changes, seen.last) = (seen.changes + 1, Some(place));
+        }
         let at = seen.calls.entry(place).or_default();
         *at += 1;
         let first = place == strike.place && *at == strike.nth;
@@ -203,6 +220,15 @@ impl Watch {
 
     pub(crate) fn failed(&self) -> u64 {
         self.seen().failed
+    }
+
+    /// Reads files without being struck itself.
+    pub(crate) fn looking<T>(&self, work: impl FnOnce() -> T) -> T {
+        let set = |to| self.0.lock().unwrap_or_else(PoisonError::into_inner).looking = to;
+        set(true);
+        let done = work();
+        set(false);
+        done
     }
 }
 
