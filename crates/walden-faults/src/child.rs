@@ -64,6 +64,11 @@ impl Writer {
         Ok(len)
     }
 
+    /// What it has told so far.
+    pub(crate) fn events(&self) -> Outcome<Vec<Event>> {
+        Event::all(&self.told.lock().map_err(|_| "the reading thread panicked")?)
+    }
+
     /// Waits for its first message, or its end.
     pub(crate) fn tells_within(&mut self, limit: Duration) -> Outcome<()> {
         let begun = Instant::now();

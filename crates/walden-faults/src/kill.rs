@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use walden::{ErrorKind, LogReader, Wal};
@@ -13,7 +13,8 @@ use crate::child::{Ended, Writer};
 use crate::event::{Change, Event};
 use crate::evidence::Evidence;
 use crate::model::{Fault, Found, Model};
-use crate::setup::{Files, Setup, Strategy};
+use crate::setup::{Files, INTERVAL, Setup, Strategy};
+use crate::writer::QUIET;
 
 /// Kills a writing process over and over, and looks for every entry it acknowledged.
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,13 @@ struct Counts {
     by_opening: u64,
     torn_tails: u64,
     finished_cuts: u64,
+    quiet: u64,
+    longest_quiet: Duration,
 }
+
+/// How much longer than the interval what nobody waits for may take until it is written: other processes may have the
+/// processor, and the log's own thread may be sealing on a slow disk.
+const ALLOWANCE: Duration = Duration::from_secs(10);
 
 const CHANGES: [&str; 5] = ["truncate_front", "truncate_back", "reset", "retain", "set_meta"];
 
@@ -98,6 +105,8 @@ impl Counts {
             "verified_by_opening": self.by_opening,
             "torn_tails": self.torn_tails,
             "cuts_finished_by_opening": self.finished_cuts,
+            "quiet_writers": self.quiet,
+            "longest_until_written_ms": u64::try_from(self.longest_quiet.as_millis()).ok(),
         })
     }
 
@@ -139,6 +148,11 @@ impl Log {
         command.extend(setup.args());
         command.push(format!("--begin={}", self.number));
         command.push(format!("--seed={}", rng.next_u64()));
+        // What fills no buffer is written within the interval: by a writer that does nothing else.
+        if strategy == Strategy::Background && rng.below(8) == 0 {
+            command.push(String::from("--quiet"));
+            return self.quiet_round(&setup, &command, rng, counts);
+        }
         let mut writer = Writer::spawn(&command)?;
         // Every third is killed while it starts and opens the log; the others live on for a while.
         let early = rng.below(3) == 0;
@@ -156,6 +170,53 @@ impl Log {
         counts.kills += 1;
         self.take_in(&ended, strategy, counts).map_err(|why| format!("{setup:?}: {why}"))?;
         self.verify(&setup, rng, counts).map_err(|why| format!("{setup:?}: {why}").into())
+    }
+
+    /// A writer that appends a little and waits: it is killed once another process finds that written.
+    fn quiet_round(
+        &mut self,
+        setup: &Setup,
+        command: &[String],
+        rng: &mut Rng,
+        counts: &mut Counts,
+    ) -> Outcome<()> {
+        let mut writer = Writer::spawn(command)?;
+        writer.tells_within(Duration::from_secs(600))?;
+        let next = loop {
+            let acked: Vec<u64> = (writer.events()?.into_iter())
+                .filter_map(|event| match event {
+                    Event::Acked { seq, count, .. } => Some(seq + count),
+                    _ => None,
+                })
+                .collect();
+            if u64::try_from(acked.len())? == QUIET {
+                break acked.into_iter().max().unwrap_or_default();
+            }
+            if writer.ends_within(Duration::from_millis(1))? {
+                return Err(format!("the quiet writer ended: {}", writer.kill()?.errors).into());
+            }
+        };
+        let begun = Instant::now();
+        let written = loop {
+            // It may be in the middle of a change, which is tried again then.
+            let waited = begun.elapsed();
+            if LogReader::open(&setup.dir).is_ok_and(|reader| reader.next_seq() >= next) {
+                counts.longest_quiet = counts.longest_quiet.max(waited);
+                break true;
+            }
+            if waited > INTERVAL + ALLOWANCE {
+                break false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let ended = writer.kill()?;
+        (counts.kills, counts.quiet) = (counts.kills + 1, counts.quiet + 1);
+        if !written {
+            return Err(format!("{setup:?}: what was appended before {next} is not written").into());
+        }
+        self.take_in(&ended, setup.strategy, counts).map_err(|why| format!("{setup:?}: {why}"))?;
+        self.model.told(Event::Flushed { next }, setup.strategy)?;
+        self.verify(setup, rng, counts).map_err(|why| format!("{setup:?}: {why}").into())
     }
 
     fn take_in(&mut self, ended: &Ended, strategy: Strategy, counts: &mut Counts) -> Outcome<()> {

@@ -14,6 +14,7 @@ pub(crate) struct Proof {
 }
 
 const HEADER: usize = 12;
+const HEADER_BYTES: u64 = 12;
 
 impl Proof {
     pub(crate) const fn single(number: u64) -> Self {
@@ -34,9 +35,18 @@ impl Proof {
         self.count == 1 && self.mixed() >> 58 == 0
     }
 
+    fn fill(self) -> u64 {
+        if self.is_long() { 20_000 } else { 8 + (self.mixed() >> 55) }
+    }
+
+    /// How many bytes its payload has. Its record has more.
+    pub(crate) fn bytes(self) -> u64 {
+        HEADER_BYTES + self.fill()
+    }
+
     /// The payload. Most are short; one in sixty-four is long.
     pub(crate) fn payload(self) -> Vec<u8> {
-        let fill = if self.is_long() { 20_000 } else { 8 + (self.mixed() >> 55) };
+        let fill = self.fill();
         let mut bytes = self.number.to_le_bytes().to_vec();
         bytes.extend(self.index.to_le_bytes());
         bytes.extend(self.count.to_le_bytes());
@@ -81,6 +91,7 @@ mod tests {
         for proof in (1..200).map(Proof::single).chain(Proof::batch(900, 5)) {
             let payload = proof.payload();
             assert_eq!(Proof::of(&payload).unwrap(), proof);
+            assert_eq!(u64::try_from(payload.len()).unwrap(), proof.bytes());
             for at in [0, 8, 10, 11, payload.len() / 2, payload.len() - 1] {
                 let mut altered = payload.clone();
                 altered[at] ^= 1;

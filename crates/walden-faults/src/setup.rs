@@ -55,6 +55,12 @@ pub(crate) struct Setup {
     pub(crate) engine: Files,
 }
 
+/// Bytes that a log under test collects before it writes them.
+pub(crate) const BUFFER: u64 = 8 << 10;
+
+/// How long what was appended may wait to be written, and then to be synced.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(20);
+
 impl Setup {
     /// Small segments and a short interval, so that rotation, sealing and marks come often.
     pub(crate) fn config(&self) -> Config {
@@ -69,8 +75,8 @@ impl Setup {
                 Files::Mmap => Engine::Mmap,
             })
             .segment_size(64 << 10)
-            .buffer_size(8 << 10)
-            .sync_interval(Duration::from_millis(20))
+            .buffer_size(BUFFER)
+            .sync_interval(INTERVAL)
     }
 
     /// As arguments of a child.

@@ -23,7 +23,13 @@ pub(crate) struct Args {
     begin: u64,
     #[arg(long)]
     seed: u64,
+    /// A few entries that fill no buffer, and then nothing.
+    #[arg(long)]
+    quiet: bool,
 }
+
+/// How many those are.
+pub(crate) const QUIET: u64 = 5;
 
 /// What the threads share. Appends hold the log for reading; what changes its end holds it for writing, so that
 /// the messages come in the order of what they tell.
@@ -45,6 +51,9 @@ pub(crate) fn run(args: Args) -> Outcome<()> {
         teller,
         stop: AtomicBool::new(false),
     };
+    if args.quiet {
+        return quiet(&shared);
+    }
     let mut rng = Rng::new(args.seed);
     std::thread::scope(|scope| {
         let works: [fn(&Shared, &mut Rng) -> Outcome<()>; 4] = [single, batch, ticket, change];
@@ -79,6 +88,21 @@ fn repeat(shared: &Shared, mut work: impl FnMut() -> Outcome<()>) -> Outcome<()>
         work()?;
     }
     Ok(())
+}
+
+fn quiet(shared: &Shared) -> Outcome<()> {
+    let wal = shared.log.read().map_err(poisoned)?;
+    for _ in 0..QUIET {
+        let mut number = shared.number(1);
+        while Proof::single(number).is_long() {
+            number = shared.number(1);
+        }
+        let seq = wal.append(Proof::single(number).payload())?;
+        shared.teller.tell(Event::Acked { seq, number, count: 1 })?;
+    }
+    loop {
+        std::thread::park();
+    }
 }
 
 fn poisoned<T>(_: T) -> &'static str {

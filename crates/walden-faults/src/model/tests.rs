@@ -66,6 +66,31 @@ fn what_the_strategy_lets_go_is_let_go() {
 }
 
 #[test]
+fn background_loses_two_buffers_at_most() {
+    let mut model = Model::new();
+    let end = 200;
+    for seq in 1..end {
+        model.told(Event::Acked { seq, number: seq, count: 1 }, Strategy::Background).unwrap();
+    }
+    let found = |next| Found {
+        first: 1,
+        next,
+        entries: (1..next).map(|seq| (seq, Proof::single(seq))).collect(),
+        meta: None,
+    };
+    model.clone().check(found(end), Fault::Kill).unwrap();
+    let gone = |next: u64| (next..end).map(|seq| Proof::single(seq).bytes()).sum::<u64>();
+    let enough = (1..end).find(|next| gone(*next) <= 2 * BUFFER).unwrap();
+    model.clone().check(found(enough), Fault::Kill).unwrap();
+    wrong(&model, found(enough - 1), "two buffers");
+    model.clone().check(Found::nothing(), Fault::Power).unwrap();
+    // What a cut took is not lost.
+    tell(&mut model, Event::Begin(Change::Reset { next: 900, floor: 900 }));
+    tell(&mut model, Event::Done { first: 900 });
+    model.check(Found { first: 900, next: 900, ..Found::default() }, Fault::Kill).unwrap();
+}
+
+#[test]
 fn an_entry_that_is_another() {
     let mut other = found(1, 7);
     other.entries.insert(2, Proof::single(77));
