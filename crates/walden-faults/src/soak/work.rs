@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use walden::{Error, ErrorKind, Event, LogReader};
+use walden::{Error, ErrorKind, Event, Follower, LogReader};
 use walden_sim::Rng;
 
 use super::{Progress, Shared};
@@ -24,8 +24,10 @@ pub(super) const ALL: &[(&str, Work)] = &[
     ("reader backward", backward),
     ("reader at random", random),
     ("reader of the files", files),
+    ("reader of the files that is kept", kept_files),
     ("first follower", follower),
     ("follower of what is durable", durable_follower),
+    ("follower of the files", files_follower),
     ("cutter", cutter),
 ];
 
@@ -190,25 +192,97 @@ fn files(shared: &Shared, progress: &Progress, _: &mut Rng) -> Outcome<()> {
     Ok(())
 }
 
+/// Opened once, and never again: it looks at the log anew, over and over, and goes on where it was.
+fn kept_files(shared: &Shared, progress: &Progress, _: &mut Rng) -> Outcome<()> {
+    let Some(reader) = kept_reader(shared)? else { return Ok(()) };
+    let mut at = reader.first_seq();
+    while shared.goes_on() {
+        progress.step();
+        let (cuts, durable) = (shared.cuts.load(Ordering::SeqCst), shared.wal.durable_seq());
+        if unless_busy(reader.refresh())?.is_none() {
+            continue;
+        }
+        let no_cut = cuts.is_multiple_of(2) && shared.cuts.load(Ordering::SeqCst) == cuts;
+        if no_cut && reader.next_seq() <= durable {
+            return Err(
+                format!("{durable} was durable, and then {reader:?} does not see it").into()
+            );
+        }
+        at = at.min(reader.next_seq()).max(reader.first_seq());
+        let Some(range) = unless_busy(reader.range(at..))? else { continue };
+        let mut expected = Some(at);
+        for entry in range {
+            let Some(entry) = unless_busy(entry)? else { break };
+            check(&entry, &mut expected, |seq| seq + 1)?;
+            progress.entry();
+            progress.step();
+            if !shared.goes_on() {
+                break;
+            }
+        }
+        at = expected.unwrap_or(at);
+    }
+    has_read(progress)
+}
+
+fn kept_reader(shared: &Shared) -> Outcome<Option<LogReader>> {
+    while shared.goes_on() {
+        if let Some(reader) = unless_busy(LogReader::open(&shared.setup.dir))? {
+            return Ok(Some(reader));
+        }
+    }
+    Ok(None)
+}
+
+/// As [`unless_cut`], of who goes by the files: what is cut over and over while it is looked at is looked at again.
+fn unless_busy<T>(result: walden::Result<T>) -> Outcome<Option<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+        other => unless_cut(other),
+    }
+}
+
+fn has_read(progress: &Progress) -> Outcome<()> {
+    match progress.entries.load(Ordering::Relaxed) {
+        0 => Err("it has not read a single entry".into()),
+        _ => Ok(()),
+    }
+}
+
 fn follower(shared: &Shared, progress: &Progress, _: &mut Rng) -> Outcome<()> {
-    follow(shared, progress, false)
+    follow(shared, progress, || unless_cut(shared.wal.follow(shared.wal.first_seq())))
 }
 
 fn durable_follower(shared: &Shared, progress: &Progress, _: &mut Rng) -> Outcome<()> {
-    follow(shared, progress, true)
+    let begin = || unless_cut(shared.wal.follow(shared.wal.first_seq()));
+    follow(shared, progress, || Ok(begin()?.map(Follower::durable_only)))
 }
 
-fn follow(shared: &Shared, progress: &Progress, durable: bool) -> Outcome<()> {
+/// By the files, through one reader that is opened once.
+fn files_follower(shared: &Shared, progress: &Progress, _: &mut Rng) -> Outcome<()> {
+    let Some(reader) = kept_reader(shared)? else { return Ok(()) };
+    follow(shared, progress, || {
+        let looked = unless_busy(reader.refresh())?;
+        if looked.is_none() {
+            return Ok(None);
+        }
+        unless_busy(reader.follow(reader.first_seq()))
+    })?;
+    has_read(progress)
+}
+
+fn follow(
+    shared: &Shared,
+    progress: &Progress,
+    begin: impl Fn() -> Outcome<Option<Follower>>,
+) -> Outcome<()> {
     while shared.goes_on() {
         progress.step();
-        let Some(follower) = unless_cut(shared.wal.follow(shared.wal.first_seq()))? else {
-            continue;
-        };
-        let mut follower = if durable { follower.durable_only() } else { follower };
+        let Some(mut follower) = begin()? else { continue };
         let mut expected = None;
         while shared.goes_on() {
             progress.step();
-            match unless_cut(follower.next_timeout(Duration::from_millis(20)))? {
+            match unless_busy(follower.next_timeout(Duration::from_millis(20)))? {
                 Some(Some(Event::Entry(entry))) => {
                     check(&entry, &mut expected, |seq| seq + 1)?;
                     progress.entry();
