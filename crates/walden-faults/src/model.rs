@@ -84,6 +84,8 @@ pub(crate) struct Model {
     /// After each cut of the back: its last seq id, and the least number of an entry appended later. What lies
     /// behind with a smaller one has come back.
     floors: Vec<(u64, u64)>,
+    /// Bytes that were acknowledged and met a full disk, at most.
+    stuck: u64,
     /// Changes begun, of which a first part took place.
     pending: Vec<Change>,
 }
@@ -99,6 +101,7 @@ impl Model {
             durable: 1,
             meta: BTreeSet::from([0]),
             floors: Vec::new(),
+            stuck: 0,
             pending: Vec::new(),
         }
     }
@@ -112,6 +115,12 @@ impl Model {
             && self.kernel == 1
             && self.meta == BTreeSet::from([0])
             && self.pending.is_empty()
+    }
+
+    /// Where a write finds no room, `Background` keeps the bytes in memory, and the append that brought them has
+    /// returned or does so: one of each thread, as long as it may be. The next ones are refused.
+    pub(crate) fn met_a_full_disk(&mut self, threads: u64) {
+        self.stuck = threads * Proof::LONGEST;
     }
 
     /// Takes in what a writer of this strategy told.
@@ -258,7 +267,7 @@ impl Model {
         for (_, proof) in lost {
             (count, bytes) = (count + 1, bytes + proof.bytes());
         }
-        if bytes > 2 * BUFFER {
+        if bytes > 2 * BUFFER + self.stuck {
             return Err(format!(
                 "it ends before {}: {count} acknowledged entries of {bytes} bytes are gone, more than two buffers hold",
                 found.next

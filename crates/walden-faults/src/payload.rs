@@ -15,8 +15,12 @@ pub(crate) struct Proof {
 
 const HEADER: usize = 12;
 const HEADER_BYTES: u64 = 12;
+const LONG: u64 = 20_000;
 
 impl Proof {
+    /// Bytes of the longest payload.
+    pub(crate) const LONGEST: u64 = HEADER_BYTES + LONG;
+
     pub(crate) const fn single(number: u64) -> Self {
         Self { number, index: 0, count: 1 }
     }
@@ -36,7 +40,7 @@ impl Proof {
     }
 
     fn fill(self) -> u64 {
-        if self.is_long() { 20_000 } else { 8 + (self.mixed() >> 55) }
+        if self.is_long() { LONG } else { 8 + (self.mixed() >> 55) }
     }
 
     /// How many bytes its payload has. Its record has more.

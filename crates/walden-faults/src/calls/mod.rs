@@ -252,6 +252,9 @@ fn strike(case: Case, left: &Left, nth: u64) -> Outcome<Said> {
     for event in ended.events()? {
         model.told(event, case.strategy)?;
     }
+    if case.errno == Errno::Enospc {
+        model.met_a_full_disk(victim::THREADS);
+    }
     let wal = Wal::open(&setup.dir, setup.config())?;
     model.check(Found::by_log(&wal)?, Fault::Kill)?;
     wal.append("it goes on")?;

@@ -1,5 +1,6 @@
 //! What may come of a call that fails.
 
+use super::left::Begin;
 use super::watch::{Call, Of};
 use super::{Case, Errno, Said};
 
@@ -82,6 +83,10 @@ fn allowed(case: Case) -> Result<&'static [Fate], String> {
         // Who holds the log is a note for people, and for a log without a manifest; the lock is the kernel's.
         (Call::Pwrite | Call::Ftruncate, Of::Lock) => &[Unnoticed],
         (Call::Pwrite | Call::Pwritev | Call::Ftruncate | Call::Rename, _) if !full => &[Final],
+        // Opening that cuts, or finishes a cut, goes on where that finds no room, and tries again later.
+        (Call::Pwrite, Of::Manifest) if case.begin != Begin::New => {
+            &[Unnoticed, Told, Final, NotOpened]
+        }
         _ if matches!(case.call, Call::Pwrite | Call::Pwritev | Call::Rename) => {
             full_write(case.of)?
         }
@@ -103,7 +108,8 @@ fn allowed(case: Case) -> Result<&'static [Fate], String> {
         | (Call::Mkdir, Of::Folder | Of::Parent)
         | (Call::Open, Of::Manifest)
         | (Call::Unlink, Of::NewManifest) => &[NotOpened],
-        // Listed by opening and by cuts before their commit point.
+        // Listed by opening and by cuts before their commit point; and as what waits for room is tried again.
+        (Call::Open, Of::Folder) if full => &[Unnoticed, Told, NotOpened],
         (Call::Open, Of::Folder) => &[Told, NotOpened],
         // Opened to be synced: where that cannot be, it is a failed sync. Quarantined bytes are counted, too, which
         // nobody needs.
@@ -116,7 +122,9 @@ fn allowed(case: Case) -> Result<&'static [Fate], String> {
         (Call::Open, Of::Segment) => &[Unnoticed, Told, NotOpened, FinalInCut],
         // What is in front of the log already is removed later; what is behind a cut's commit point is half a cut.
         (Call::Unlink, Of::Segment | Of::Index) => &[Unnoticed, Told, NotOpened, FinalInCut],
-        // By opening, by cuts before their commit point, and at the end of all.
+        // By opening, by cuts before their commit point and before their new segment, which waits for room and is
+        // tried again, and at the end of all.
+        (Call::Unlink, Of::Next) if full => &[Unnoticed, Told, NotOpened, NotClosed],
         (Call::Unlink, Of::Next) => &[Told, NotOpened, NotClosed],
         // Mapping files is a way of writing them: where one cannot be mapped, it is written.
         (Call::Mmap, _) => &[Unnoticed],
@@ -156,7 +164,6 @@ fn must_be_told(case: Case) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calls::left::Begin;
     use crate::setup::{Files, Strategy};
 
     fn outcome(call: Call, of: Of, errno: Errno, failed: u64, outcome: &str) -> bool {

@@ -64,6 +64,9 @@ pub(crate) fn run(args: Args) -> Outcome<()> {
     Ok(())
 }
 
+/// As many append at once, at most.
+pub(super) const THREADS: u64 = 4;
+
 /// What the script met that ends it.
 enum Stop {
     /// The log takes no more changes.
@@ -220,7 +223,7 @@ impl Script<'_> {
                 }
                 None
             };
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
             threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
         });
         self.number = number.into_inner();

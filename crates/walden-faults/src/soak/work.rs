@@ -204,8 +204,9 @@ fn kept_files(shared: &Shared, progress: &Progress, _: &mut Rng) -> Outcome<()> 
         }
         let no_cut = cuts.is_multiple_of(2) && shared.cuts.load(Ordering::SeqCst) == cuts;
         if no_cut && reader.next_seq() <= durable {
+            let next = reader.next_seq();
             return Err(
-                format!("{durable} was durable, and then {reader:?} does not see it").into()
+                format!("{durable} was durable, and then the files end before {next}").into()
             );
         }
         at = at.min(reader.next_seq()).max(reader.first_seq());
