@@ -299,7 +299,20 @@ impl Script<'_> {
             return self.tell(Event::Done { first: wal.first_seq() });
         }
         self.changes = undone;
-        if undone { self.tell(Event::Refused) } else { Ok(()) }
+        let done = match change {
+            Change::Back { last, .. } => wal.next_seq() == last + 1,
+            Change::Reset { next, .. } => wal.next_seq() == next,
+            _ => false,
+        };
+        if done {
+            // Whoever looks sees it, and what is appended gets the seq ids that were cut.
+            self.reported = self.reported.take().map(|_| String::from("reported (Io), and cut"));
+            self.tell(Event::Done { first: wal.first_seq() })
+        } else if undone {
+            self.tell(Event::Refused)
+        } else {
+            Ok(())
+        }
     }
 
     /// After the last step: nothing is acknowledged once a sync has failed, and after any other failure that is
