@@ -66,6 +66,8 @@ pub(crate) struct Run {
     on_failure: Option<Crash>,
     /// The disk has an end.
     pub(crate) limited: bool,
+    /// It had one since the log was opened: what waited for room then goes on waiting for the next that writes.
+    was_limited: bool,
     pub(crate) trace: Vec<String>,
     /// The last calls of the disk before the last crash.
     pub(crate) before: Vec<String>,
@@ -108,6 +110,7 @@ impl Run {
             armed: None,
             on_failure: None,
             limited: false,
+            was_limited: false,
             trace: vec![format!("{setup:?}")],
             before: Vec::new(),
             counts: Counts::default(),
@@ -178,6 +181,7 @@ impl Run {
                 let capacity = blocks.map(|blocks| self.disk.used() + blocks * 4096);
                 self.disk.set_capacity(capacity);
                 self.limited = capacity.is_some();
+                self.was_limited |= self.limited;
                 return Ok(());
             }
             Op::Rot { at, bit } => return self.rot(*at, *bit),
@@ -305,6 +309,7 @@ impl Run {
         self.before = last_calls(&self.disk);
         self.disk = disk;
         (self.armed, self.on_failure) = (None, None);
+        self.was_limited = self.limited;
     }
 
     /// A cut that gave an error, in a log that goes on: done, or not?
@@ -378,7 +383,7 @@ impl Run {
     /// What a kill may take under `Background` (section 3 of the guarantees): what two buffers hold, of no more than one
     /// `sync_interval`.
     fn check_unwritten(&self, step: &Step, stats: &walden::Stats) -> Checked {
-        if self.may_lack_room() || self.disk.failed() > 0 {
+        if self.was_limited || self.may_lack_room() || self.disk.failed() > 0 {
             return Ok(());
         }
         let unwritten = stats.written..stats.appended;
