@@ -145,6 +145,8 @@ impl Run {
             InFlight::Reset(at) if (outcome.first, outcome.next) == (at, at) => {
                 self.held.reset(at.min(self.model.first), at);
             }
+            // It is cut, and told, once there is room for a copy; until then nothing is appended.
+            _ if tail => self.held.crash(false),
             _ => self.held.cut(wal.next_seq()),
         }
         self.model.become_found(outcome, wal.next_seq());
