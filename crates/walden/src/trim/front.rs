@@ -75,6 +75,7 @@ impl Log {
         let first_ordinal = keeper.manifest.first_ordinal;
         self.change_snapshot(|next| {
             next.first_seq = first;
+            next.epochs.clone_from(&keeper.manifest.epochs);
             next.segments.retain(|segment| segment.ordinal >= first_ordinal);
             next.losses.retain(|(_, last)| *last >= first);
         });

@@ -554,3 +554,43 @@ fn the_most_that_there_are() {
     drop(wal);
     assert_eq!(lab.open().cursors().unwrap().len(), 1024);
 }
+
+/// A cursor that is made at the log's beginning, where that is the beginning of an opening's epoch too: nothing of it was
+/// cut, neither by the next opening nor by a cut behind it.
+#[test]
+fn one_made_where_the_front_was_removed() {
+    for cut_behind in [false, true] {
+        let lab = Lab::new(SyncStrategy::Always, 1 << 20);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=1);
+        wal.close().unwrap();
+        drop(wal);
+        let wal = lab.open();
+        wal.truncate_front(2).unwrap();
+        let cursor = wal.cursor("c", Start::First).unwrap();
+        cursor.check().unwrap();
+        Lab::append(&wal, 2..=5);
+        cursor.check().unwrap();
+        if cut_behind {
+            wal.truncate_back(3).unwrap();
+        } else {
+            drop(cursor);
+            wal.close().unwrap();
+            let wal = lab.open();
+            let cursor = wal.cursor("c", Start::First).unwrap();
+            assert_eq!(
+                (cursor.position(), cursor.check().is_ok()),
+                (2, true),
+                "reopened: {:?}",
+                cursor.check()
+            );
+            continue;
+        }
+        assert_eq!(
+            (cursor.position(), cursor.check().is_ok()),
+            (2, true),
+            "cut behind: {:?}",
+            cursor.check()
+        );
+    }
+}
