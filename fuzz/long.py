@@ -21,7 +21,7 @@ import time
 
 FUZZ = pathlib.Path(__file__).resolve().parent
 ROOT = FUZZ.parent
-TARGETS = ["record", "folder", "index", "manifest", "cursors", "frames", "operations", "arguments", "framing"]
+TARGETS = ["record", "folder", "index", "manifest", "cursors", "frames", "operations", "consumers", "arguments", "framing"]
 # Of one turn: then something is wrong that hides all else.
 MOST_FINDINGS = 20
 LIMITS = ["-max_len=4096", "-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_mb=256"]

@@ -51,6 +51,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("cursors", cursors),
     ("frames", frames::run),
     ("operations", operations::run),
+    ("consumers", operations::run_consumers),
 ];
 
 /// At most `MOST` things, as many as the bytes describe.
@@ -126,4 +127,4 @@ pub fn cursors(data: &[u8]) {
 }
 
 pub use crate::frames::run as frames;
-pub use crate::operations::run as operations;
+pub use crate::operations::{run as operations, run_consumers as consumers};

@@ -1,5 +1,8 @@
 //! Calls in any order, on a disk that fails, fills up and loses power, against the model.
 
+mod consumers;
+mod reopen;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +13,7 @@ use walden::{
 };
 use walden_sim::{Action, CrashPlan, EIO, ENOSPC, Fault, OpKind, SimClock, SimDisk};
 
+use self::consumers::{Consumers, Use};
 use crate::model::Model;
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
@@ -78,6 +82,19 @@ struct Run {
     tickets: VecDeque<Ticket>,
     fresh: u64,
     stop_seed: u64,
+    /// A fault or a limit was set since opening, and no sync has shown since that it is over.
+    disturbed: bool,
+    limited: bool,
+    consumers: Consumers,
+    /// Which strategy the next opening has.
+    next_strategy: u8,
+}
+
+/// A call, or one who reads: apart, so that what is stored for calls alone stays what it was.
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Call(Op),
+    Use(Use),
 }
 
 /// Whatever is called in whatever order, the log is what the model says.
@@ -85,6 +102,18 @@ struct Run {
 /// # Panics
 /// Where it is not.
 pub fn run(data: &[u8]) {
+    run_steps(data, |bytes| Op::arbitrary(bytes).map(Step::Call));
+}
+
+/// The same with readers, followers and cursors among the calls, and another strategy after an opening.
+///
+/// # Panics
+/// Where it is not.
+pub fn run_consumers(data: &[u8]) {
+    run_steps(data, |bytes| Step::arbitrary(bytes));
+}
+
+fn run_steps(data: &[u8], next: fn(&mut Unstructured<'_>) -> arbitrary::Result<Step>) {
     let mut bytes = Unstructured::new(data);
     let Ok(setup) = Setup::arbitrary(&mut bytes) else { return };
     crate::show(&setup);
@@ -102,13 +131,21 @@ pub fn run(data: &[u8]) {
         tickets: VecDeque::new(),
         fresh: 0,
         stop_seed: 0,
+        disturbed: false,
+        limited: false,
+        consumers: Consumers::default(),
+        next_strategy: setup.strategy,
     };
     run.open(Ended::Closed);
     let mut left = 4 * crate::MOST;
     while left > 0 && !bytes.is_empty() {
-        let Ok(op) = Op::arbitrary(&mut bytes) else { break };
-        crate::show(&op);
-        run.step(&op);
+        let Ok(step) = next(&mut bytes) else { break };
+        crate::show(&step);
+        match step {
+            Step::Call(op) => run.step(&op),
+            Step::Use(what) => run.consume(what),
+        }
+        run.end_if_stopped();
         left -= 1;
     }
     run.end(Ended::Killed);
@@ -167,7 +204,9 @@ impl Run {
             Op::Capacity(blocks) => {
                 let blocks = u64::from(*blocks);
                 let used = self.disk.used();
-                self.disk.set_capacity((blocks < 128).then_some(used + blocks % 8 * 4096));
+                self.limited = blocks < 128;
+                self.disturbed |= self.limited;
+                self.disk.set_capacity(self.limited.then_some(used + blocks % 8 * 4096));
             }
             Op::StopAfter(n, seed) => {
                 self.stop_seed = *seed;
@@ -175,12 +214,27 @@ impl Run {
             }
             _ => self.call(op),
         }
+    }
+
+    fn end_if_stopped(&mut self) {
         if self.disk.stopped() {
             self.end(Ended::PowerCut(self.stop_seed));
         }
     }
 
-    fn fail(&self, what: u8, full: bool, nth: u8, once: bool) {
+    /// Nothing keeps a call from what it is to do.
+    fn is_healthy(&self) -> bool {
+        !self.disturbed && !self.disk.stopped()
+    }
+
+    /// `result` is no failure where nothing failed.
+    fn must<T>(&self, what: &str, result: &Result<T, Error>) {
+        if let Err(error) = result {
+            assert!(!self.is_healthy(), "nothing failed, and {what} did: {error}");
+        }
+    }
+
+    fn fail(&mut self, what: u8, full: bool, nth: u8, once: bool) {
         let ops: &[OpKind] = match what % 8 {
             0 => &[OpKind::Write],
             1 => &OpKind::SYNCS,
@@ -193,6 +247,7 @@ impl Run {
         };
         let rule = Fault::new(Action::Error(if full { ENOSPC } else { EIO })).on(ops.to_vec());
         let nth = u64::from(nth) + 1;
+        self.disturbed = true;
         self.disk.add_fault(if once { rule.nth(nth) } else { rule.from_nth(nth) });
     }
 
@@ -209,17 +264,21 @@ impl Run {
             Op::Submit(len) => self.submit(&log, usize::from(*len)),
             Op::Wait(at) => self.wait(usize::from(*at)),
             Op::Sync => {
-                let next = self.model.next();
-                if log.sync().is_ok() && self.doubts.is_empty() {
+                let (next, synced) = (self.model.next(), log.sync());
+                self.must("a sync", &synced);
+                if synced.is_ok() && self.doubts.is_empty() {
                     assert!(log.durable_seq() + 1 >= next, "synced, and it is not durable");
+                    self.disturbed &= self.limited || !self.disk.faults().is_empty();
                 }
             }
             Op::Flush => {
-                if log.flush().is_ok() && self.doubts.is_empty() {
+                let flushed = log.flush();
+                self.must("a flush", &flushed);
+                if flushed.is_ok() && self.doubts.is_empty() {
                     self.model.written = self.model.next();
                 }
             }
-            Op::Tick => drop(log.tick()),
+            Op::Tick => self.must("upkeep", &log.tick()),
             Op::TruncateFront(part) => self.truncate_front(&log, *part),
             Op::TruncateBack(part) => self.truncate_back(&log, *part),
             Op::Reset(next) => self.reset(&log, u64::from(*next) + 1),
@@ -254,6 +313,7 @@ impl Run {
             false => log.append(&payloads[0]).map(|seq| seq..seq + 1),
         };
         self.appended(log, payloads, before);
+        self.must("an append", &result);
         match result {
             Ok(seqs) if self.doubts.is_empty() => {
                 assert_eq!((seqs.start, seqs.end), (before, before + count));
@@ -287,16 +347,25 @@ impl Run {
         let before = log.next_seq();
         let ticket = log.try_submit(&payloads[0]);
         self.appended(log, payloads, before);
-        if let Ok(ticket) = ticket {
-            assert_eq!(ticket.seqs(), before..before + 1);
-            self.tickets.push_back(ticket);
+        match ticket {
+            Ok(ticket) => {
+                assert_eq!(ticket.seqs(), before..before + 1);
+                self.tickets.push_back(ticket);
+            }
+            // Too much is on its way.
+            Err(error) if error.kind() == ErrorKind::Busy => {}
+            refused => self.must("submitting", &refused),
         }
     }
 
     fn wait(&mut self, at: usize) {
         let Some(at) = at.checked_rem(self.tickets.len()) else { return };
         let Some(ticket) = self.tickets.remove(at) else { return };
-        if let Ok(seqs) = ticket.wait()
+        let waited = ticket.wait();
+        if !waited.as_ref().is_err_and(Error::is_truncated) {
+            self.must("waiting", &waited);
+        }
+        if let Ok(seqs) = waited
             && self.doubts.is_empty()
             && let Some(log) = &self.log
         {
@@ -307,6 +376,7 @@ impl Run {
     /// A cut was refused or failed. Where the log failed with it, only opening again will tell whether it happened;
     /// else the log itself says.
     fn failed(&mut self, log: &Wal, doubt: Doubt) {
+        assert!(!self.is_healthy(), "nothing failed, and {doubt:?} did");
         if log.flush().is_err_and(|error| error.is_poisoned()) {
             self.doubts.push(doubt);
             return;
@@ -318,11 +388,21 @@ impl Run {
         }
         match doubt {
             Doubt::Front(at) if (first, next) == (at, before.1) => self.model.cut_front(at),
-            Doubt::Back(at) if (first, next) == (before.0, at) => self.model.cut_back(at),
-            Doubt::Reset(at) if (first, next) == (at, at) => self.model.reset(at),
+            Doubt::Back(at) if (first, next) == (before.0, at) => self.cut_back(at),
+            Doubt::Reset(at) if (first, next) == (at, at) => self.empty(at),
             Doubt::Retained if next == before.1 && first > before.0 => self.model.cut_front(first),
             _ => panic!("{doubt:?} of {before:?} left {:?}", (first, next)),
         }
+    }
+
+    fn cut_back(&mut self, next: u64) {
+        self.model.cut_back(next);
+        self.consumers.cut(next);
+    }
+
+    fn empty(&mut self, next: u64) {
+        self.model.reset(next);
+        self.consumers.emptied();
     }
 
     fn truncate_front(&mut self, log: &Wal, part: u8) {
@@ -339,7 +419,7 @@ impl Run {
         match log.truncate_back(next - 1) {
             Ok(()) => {
                 assert!(self.doubts.is_empty(), "the log has failed, and was cut");
-                self.model.cut_back(next);
+                self.cut_back(next);
             }
             Err(_) => self.failed(log, Doubt::Back(next)),
         }
@@ -349,7 +429,7 @@ impl Run {
         match log.reset(next) {
             Ok(()) => {
                 assert!(self.doubts.is_empty(), "the log has failed, and was reset");
-                self.model.reset(next);
+                self.empty(next);
             }
             Err(_) => self.failed(log, Doubt::Reset(next)),
         }
@@ -361,6 +441,7 @@ impl Run {
             Ok(_) if self.doubts.is_empty() => {
                 let first = log.first_seq();
                 assert!(first >= self.model.first && first <= self.model.next());
+                assert!(first <= self.consumers.held().max(self.model.first), "past a cursor");
                 self.model.cut_front(first);
             }
             Ok(_) => {}
@@ -375,6 +456,7 @@ impl Run {
         };
         match log.set_meta(&key, &value) {
             Ok(()) => put(&mut self.model.meta, key, value),
+            Err(error) if self.is_healthy() => panic!("nothing failed, and metadata did: {error}"),
             Err(error) if error.is_poisoned() => {
                 self.meta_doubt.get_or_insert((key, value));
             }
@@ -407,6 +489,7 @@ impl Run {
     fn read_failed(&self, error: &Error) {
         let told = [ErrorKind::Io, ErrorKind::Poisoned, ErrorKind::OutOfSpace];
         assert!(told.contains(&error.kind()), "{error}");
+        assert!(!self.is_healthy(), "nothing failed, and reading did: {error}");
         let quiet = self.disk.faults().is_empty() && !self.disk.stopped();
         assert!(!quiet || error.kind() != ErrorKind::Io, "nothing failed, and: {error}");
     }
@@ -441,7 +524,9 @@ impl Run {
         let mut how = how;
         match how {
             Ended::Closed => {
-                if log.close().is_ok() && self.doubts.is_empty() {
+                let closed = log.close();
+                self.must("closing", &closed);
+                if closed.is_ok() && self.doubts.is_empty() {
                     self.model.written = self.model.next();
                     self.model.durable = self.model.next();
                 }
@@ -466,80 +551,5 @@ impl Run {
         image.set_allocate_supported(self.setup.allocates);
         self.disk = image;
         self.open(how);
-    }
-
-    fn open(&mut self, ended: Ended) {
-        let open = |run: &Self| {
-            let (disk, clock) = (Arc::new(run.disk.clone()), Arc::new(run.clock.clone()));
-            Wal::open_with("/log", run.config(), disk, clock)
-        };
-        self.disk.set_capacity(None);
-        let log = open(self).unwrap_or_else(|error| panic!("after {ended:?}: {error}"));
-        let found: Vec<Vec<u8>> =
-            log.range(..).unwrap().map(|entry| entry.unwrap().payload.to_vec()).collect();
-        let floor = |model: &Model| match ended {
-            Ended::Closed | Ended::Killed => model.written,
-            Ended::PowerCut(_) => model.durable,
-        };
-        let first = log.first_seq();
-        let mut why = Vec::new();
-        let fits = self.outcomes().into_iter().find(|model| {
-            let verdict = model.allows(first, &found, floor(model));
-            verdict.map_err(|error| why.push(error)).is_ok()
-        });
-        let Some(mut model) = fits else { panic!("after {ended:?}: {why:?}") };
-        model.settle(log.next_seq());
-        for key in 0..4_u8 {
-            let (key, found) = (vec![key], log.meta([key]).unwrap_or_default());
-            let known = model.meta.get(&key).cloned().unwrap_or_default();
-            let doubtful = self.meta_doubt.as_ref().filter(|doubt| doubt.0 == key);
-            assert!(
-                found == known || doubtful.is_some_and(|doubt| doubt.1 == found),
-                "metadata {key:?} is {found:?}, not {known:?}"
-            );
-            if found.is_empty() {
-                model.meta.remove(&key);
-            } else {
-                model.meta.insert(key, found);
-            }
-        }
-        self.model = model;
-        self.doubts.clear();
-        self.meta_doubt = None;
-        self.log = Some(log);
-    }
-
-    /// What the log may be, each cut in doubt having happened or not, in their order.
-    fn outcomes(&self) -> Vec<Model> {
-        let mut all = vec![self.model.clone()];
-        for doubt in &self.doubts {
-            for i in 0..all.len() {
-                let model = all[i].clone();
-                let range = model.first..=model.next();
-                let mut done = model.clone();
-                // The same cut again and again doubles nothing.
-                let mut add = |model: Model| {
-                    if !all.contains(&model) {
-                        all.push(model);
-                    }
-                };
-                match *doubt {
-                    Doubt::Front(first) if range.contains(&first) => done.cut_front(first),
-                    Doubt::Back(next) if range.contains(&next) => done.cut_back(next),
-                    Doubt::Reset(next) => done.reset(next),
-                    Doubt::Retained => {
-                        for first in range {
-                            let mut done = model.clone();
-                            done.cut_front(first);
-                            add(done);
-                        }
-                        continue;
-                    }
-                    _ => continue,
-                }
-                add(done);
-            }
-        }
-        all
     }
 }

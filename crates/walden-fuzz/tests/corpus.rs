@@ -59,3 +59,8 @@ fn frames() {
 fn operations() {
     replay("operations");
 }
+
+#[test]
+fn consumers() {
+    replay("consumers");
+}
