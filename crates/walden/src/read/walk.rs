@@ -17,7 +17,7 @@ use super::cursor::{Cursor, Held};
 use super::fault;
 use crate::error::{Error, Result};
 use crate::num;
-use crate::record::{HEADER_LEN, Header};
+use crate::record::Header;
 use crate::segment::Segment;
 use crate::snapshot::{Snapshot, View};
 use crate::sync::Arc;
@@ -383,12 +383,8 @@ impl Walk {
             // Asked after `end` was: so a record that is there lies before it, or in a later segment.
             let limit = cursor.segment.end()?;
             if offset < limit {
-                let taken = cursor.take(offset, limit, Some(expected));
-                if taken.is_ok() || !self.ends_at(offset, expected) {
-                    return taken;
-                }
+                return cursor.take(offset, limit, Some(expected));
             }
-            let Some(cursor) = &self.cursor else { return Err(fault::restless()) };
             if offset > limit {
                 let what = "the segment ends inside a record";
                 return Err(fault::damage(&cursor.segment, limit, expected, what));
@@ -420,21 +416,6 @@ impl Walk {
             self.enter(segment)?;
             offset = 0;
         }
-    }
-
-    /// Whether what stands at `offset` is the free space at the end of a segment that is not complete, and the next one goes on
-    /// with `expected`. Where a segment is damaged, nobody knows where its records end.
-    #[cold]
-    fn ends_at(&self, offset: u64, expected: u64) -> bool {
-        let Some(cursor) = self.cursor.as_ref().filter(|cursor| !cursor.segment.is_sealed()) else {
-            return false;
-        };
-        let header = cursor.source.held(offset, HEADER_LEN).and_then(Header::parse);
-        let snapshot = self.view.snapshot();
-        let behind = snapshot.segments.iter().filter(|s| s.ordinal > cursor.segment.ordinal);
-        header.is_some_and(|header| header.is_unwritten())
-            && behind.map(|s| s.first_seq().ok()).find(|first| *first != Some(None))
-                == Some(Some(Some(expected)))
     }
 
     /// Whether the current segment has the very same record in the same place.

@@ -251,22 +251,6 @@ fn an_open_segment_put_right_by_another() {
     }
 }
 
-/// Real damage in such a segment: who stands behind it reads on into the next one, past the free space at its end.
-#[test]
-fn behind_damage_in_an_open_segment() {
-    let lab = Lab::new(SyncStrategy::OsCache, 250);
-    let wal = lab.open();
-    Lab::append(&wal, 1..=5);
-    wal.sync().unwrap();
-    let log = lab.reader();
-    let mut reader = read_up_to(&log, 3);
-    flip(&lab, "segment-0000.wal", 105);
-    let error = log.get(2).unwrap_err();
-    assert_eq!((error.seq(), error.offset()), (Some(2), Some(80)), "{error}");
-    assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(4));
-    assert_eq!(log.get(5).unwrap().unwrap().payload, payload(5));
-}
-
 /// Section 4.11: "no … work beyond a small multiple of the file's size". Damage in a sealed segment, where the first open
 /// one is no more, since a cut: nothing about the log changes from look to look.
 #[test]
@@ -355,11 +339,11 @@ fn a_go_log_adopted_while_it_is_looked_at() {
     lab.write("segment-0000.wal", &records(1..=7));
     let disk = Once::new(&lab);
     let log = disk.reader();
-    let adopting = lab.clone();
     *disk.before.lock().unwrap() = Some(Box::new(move || {
-        let wal = adopting.open();
+        let wal = lab.open();
         Lab::append(&wal, 8..=9);
-        wal.close().unwrap();
+        // Closed, it would have an index.
+        std::mem::forget(wal);
     }));
     log.refresh().unwrap();
     let all: Vec<_> = log.range(1..=9).unwrap().map(|entry| entry.unwrap().payload).collect();
