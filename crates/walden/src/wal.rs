@@ -1,9 +1,7 @@
 //! The handle: delegates, holds no logic.
 
-#[cfg(test)]
-#[cfg(not(walden_model))]
+#[cfg(all(test, not(walden_model)))]
 mod locks;
-#[cfg(not(walden_model))]
 mod probe;
 
 use std::fmt;

@@ -89,6 +89,7 @@ impl Run {
                     // Asked while the fault is there: what a log remembers of its files comes from then.
                     drop(wal.segments());
                     self.disk.clear_faults();
+                    self.unfinished = self.disk.failed() > 0;
                     return self.go_on(wal.clone(), &before, floors.kill).map(|()| true);
                 }
             }
@@ -139,7 +140,8 @@ impl Run {
     fn check_found(&mut self, wal: &Wal, floor: u64) -> Checked {
         let report = wal.recovery();
         let tail = report.cut.as_ref().is_some_and(|cut| !cut.done);
-        let (first, found) = must(read::all(wal, (!tail).then_some(&self.disk)), "reading")?;
+        let raw = (!tail && !self.unfinished).then_some(&self.disk);
+        let (first, found) = must(read::all(wal, raw), "reading")?;
         let outcome = self.model.allows(first, &found, floor)?;
         match self.model.in_flight {
             InFlight::Reset(at) if (outcome.first, outcome.next) == (at, at) => {

@@ -68,6 +68,8 @@ pub(crate) struct Run {
     pub(crate) limited: bool,
     /// It had one since the log was opened: what waited for room then goes on waiting for the next that writes.
     was_limited: bool,
+    /// It was opened while a call failed: a cut may wait for its end, and its bytes lie in the files.
+    pub(crate) unfinished: bool,
     pub(crate) trace: Vec<String>,
     /// The last calls of the disk before the last crash.
     pub(crate) before: Vec<String>,
@@ -111,6 +113,7 @@ impl Run {
             on_failure: None,
             limited: false,
             was_limited: false,
+            unfinished: false,
             trace: vec![format!("{setup:?}")],
             before: Vec::new(),
             counts: Counts::default(),
@@ -309,7 +312,7 @@ impl Run {
         self.before = last_calls(&self.disk);
         self.disk = disk;
         (self.armed, self.on_failure) = (None, None);
-        self.was_limited = self.limited;
+        (self.was_limited, self.unfinished) = (self.limited, false);
     }
 
     /// A cut that gave an error, in a log that goes on: done, or not?
@@ -422,7 +425,7 @@ impl Run {
         if self.limited && wal.flush().is_err_and(|error| error.is_out_of_space()) {
             return Ok(());
         }
-        let tail = wal.recovery().cut.is_some_and(|cut| !cut.done);
+        let tail = self.unfinished || wal.recovery().cut.is_some_and(|cut| !cut.done);
         let found = must(read::all(&wal, (!tail).then_some(&self.disk)), "reading");
         if self.disk.stopped() {
             // Reading has buffered bytes written first.

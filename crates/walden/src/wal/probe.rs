@@ -1,4 +1,5 @@
 //! Which locks are held, told to a storage that watches (invariant 12).
+#![cfg(not(walden_model))]
 
 use super::Wal;
 use crate::sync::Arc;
