@@ -11,9 +11,6 @@ enum Fate {
     Unnoticed,
     /// A call said so, with the kind of the error, and the log went on.
     Told,
-    /// `truncate_back` or `reset` said so, though the cut was done and the log went on: it met an error as it
-    /// made the new segment. Nothing is lost by it, but who asked is told less than what is so.
-    ToldAndCut,
     /// Opening said so.
     NotOpened,
     /// Closing said so, and the log is none the worse: it was not final.
@@ -67,7 +64,6 @@ fn fate(word: &str, errno: Errno) -> Option<Fate> {
         "not opened (Poisoned)" | "not closed (Poisoned)" => Fate::Final,
         "poisoned in truncate_back" | "poisoned in reset" => Fate::FinalInCut,
         word if word == told => Fate::Told,
-        "reported (Io) and cut" if errno == Errno::Eio => Fate::ToldAndCut,
         word if word.starts_with("poisoned in ") => Fate::Final,
         word if word.strip_prefix("not opened ") == Some(kind) => Fate::NotOpened,
         word if word.strip_prefix("not closed ") == Some(kind) => Fate::NotClosed,
@@ -77,7 +73,7 @@ fn fate(word: &str, errno: Errno) -> Option<Fate> {
 
 /// What `docs/guarantees.md` lets come of it; the numbers are its own.
 fn allowed(case: Case) -> Result<&'static [Fate], String> {
-    use Fate::{Final, FinalInCut, NotClosed, NotOpened, Told, ToldAndCut, Unnoticed};
+    use Fate::{Final, FinalInCut, NotClosed, NotOpened, Told, Unnoticed};
     let full = case.errno == Errno::Enospc;
     Ok(match (case.call, case.of) {
         // A failed sync is final, whatever it says (7).
@@ -103,7 +99,7 @@ fn allowed(case: Case) -> Result<&'static [Fate], String> {
         // As with space, but for the new segment behind a cut that opening finishes: where there is no room for it,
         // it waits; else the log cannot be opened.
         (Call::Create, Of::Next) if full => &[Unnoticed, Told],
-        (Call::Create, Of::Next) => &[Unnoticed, Told, ToldAndCut, NotOpened],
+        (Call::Create, Of::Next) => &[Unnoticed, Told, NotOpened],
         // A torn tail that finds no room to be put aside stays, and appends are told (the table of faults).
         (Call::Create | Call::Mkdir | Call::Unlink, Of::Quarantine) if full => &[Unnoticed, Told],
         (Call::Create | Call::Mkdir | Call::Unlink, Of::Quarantine) => &[NotOpened],
@@ -123,13 +119,12 @@ fn allowed(case: Case) -> Result<&'static [Fate], String> {
         (Call::Open, Of::Cursors) => &[Told],
         // By readers, who are told, and by whoever needs a look; a cut that cannot open what it removes and keeps is
         // half a cut.
-        (Call::Open, Of::Segment) => &[Unnoticed, Told, ToldAndCut, NotOpened, FinalInCut],
+        (Call::Open, Of::Segment) => &[Unnoticed, Told, NotOpened, FinalInCut],
         // What is in front of the log already is removed later; what is behind a cut's commit point is half a cut.
         (Call::Unlink, Of::Segment | Of::Index) => &[Unnoticed, Told, NotOpened, FinalInCut],
-        // By opening, by cuts before their commit point and before their new segment, which waits for room and is
-        // tried again, and at the end of all.
-        (Call::Unlink, Of::Next) if full => &[Unnoticed, Told, NotOpened, NotClosed],
-        (Call::Unlink, Of::Next) => &[Told, ToldAndCut, NotOpened, NotClosed],
+        // By opening, by cuts before their commit point and before their new segment, which waits and is tried again,
+        // and at the end of all.
+        (Call::Unlink, Of::Next) => &[Unnoticed, Told, NotOpened, NotClosed],
         // Mapping files is a way of writing them: where one cannot be mapped, it is written.
         (Call::Mmap, _) => &[Unnoticed],
         (call, of) => return Err(format!("nobody foresaw that {call:?} of {of:?} fails")),

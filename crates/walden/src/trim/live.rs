@@ -306,9 +306,10 @@ impl Log {
             dead.forget_file();
         }
         match self.begin_again(keeper) {
-            // The cut itself is done: the new segment is made at the next append that finds room.
-            Err(error) if error.is_out_of_space() => Ok(()),
-            other => other,
+            // The cut itself is done. The new segment is made at the next append, which is told what keeps it from being
+            // made: where that is final, this call is.
+            Err(_) => self.check(),
+            Ok(()) => Ok(()),
         }
     }
 

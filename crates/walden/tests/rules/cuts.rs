@@ -2,7 +2,7 @@
 
 use walden::offline::{self, Choice};
 use walden::{ErrorKind, SyncStrategy, Wal};
-use walden_sim::{EIO, Fault, OpKind};
+use walden_sim::{Action, EIO, Fault, OpKind};
 
 use crate::support::{
     DIR, Lab, ManifestBytes, assert_goes_on, entries, every_stop, payload, payloads, read_only,
@@ -311,6 +311,25 @@ fn a_read_only_reader_takes_a_cut_in_progress_as_done() {
 
 /// Section 4.4: "A file from which anything but zeros was cut is never appended to again; a new segment begins, with a
 /// new ordinal", "An ordinal is never given twice".
+/// Behind its commit point a cut is done: what keeps the new segment from being made is told to the next append.
+#[test]
+fn a_cut_is_done_though_its_new_segment_cannot_be_made() {
+    let lab = Lab::new(SyncStrategy::Always, 500);
+    let wal = lab.open();
+    Lab::append(&wal, 1..=5);
+    lab.disk.add_fault(Fault::new(Action::Error(EIO)).on([OpKind::Create]).suffix(".next"));
+    wal.truncate_back(3).unwrap();
+    assert_eq!(wal.next_seq(), 4);
+    let error = wal.append(payload(4)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    assert_eq!((wal.next_seq(), entries(&wal)), (4, (1, payloads(1..=3))));
+    lab.disk.clear_faults();
+    Lab::append(&wal, 4..=4);
+    assert_eq!(entries(&wal), (1, payloads(1..=4)));
+    let after = lab.power_cut();
+    assert_eq!(entries(&after.open()), (1, payloads(1..=4)));
+}
+
 #[test]
 fn a_cut_begins_a_new_ordinal() {
     let lab = Lab::nine();
