@@ -97,6 +97,12 @@ enum Step {
     Use(Use),
 }
 
+impl Step {
+    fn next(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        Self::arbitrary(bytes)
+    }
+}
+
 /// Whatever is called in whatever order, the log is what the model says.
 ///
 /// # Panics
@@ -110,7 +116,7 @@ pub fn run(data: &[u8]) {
 /// # Panics
 /// Where it is not.
 pub fn run_consumers(data: &[u8]) {
-    run_steps(data, |bytes| Step::arbitrary(bytes));
+    run_steps(data, Step::next);
 }
 
 fn run_steps(data: &[u8], next: fn(&mut Unstructured<'_>) -> arbitrary::Result<Step>) {

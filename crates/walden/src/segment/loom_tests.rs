@@ -70,19 +70,20 @@ fn loom_what_is_written_is_in_the_segment() {
 fn loom_what_begins_is_written() {
     loom::model(|| {
         let shared = Arc::new((active(), LoomFile::default()));
-        let writing = loom::thread::spawn({
+        // The other thread reads: noting looks before it stores, and loom then misses who looked before that.
+        let reading = loom::thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
                 let (segment, file) = &*shared;
-                file.write_at(b"a record", 0).unwrap();
-                segment.note_first_seq(1);
+                if segment.first_seq().unwrap() == Some(1) {
+                    assert!(file.is_written());
+                }
             }
         });
         let (segment, file) = &*shared;
-        if segment.first_seq().unwrap() == Some(1) {
-            assert!(file.is_written());
-        }
-        writing.join().unwrap();
+        file.write_at(b"a record", 0).unwrap();
+        segment.note_first_seq(1);
+        reading.join().unwrap();
     });
 }
 
