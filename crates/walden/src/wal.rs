@@ -1,6 +1,6 @@
 //! The handle: delegates, holds no logic.
 
-#[cfg(all(test, not(walden_model)))]
+#[cfg(test)]
 mod locks;
 mod probe;
 

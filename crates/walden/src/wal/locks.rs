@@ -2,6 +2,7 @@
 //! segment happens under the append lock.
 //!
 //! The log is driven by one thread. So a lock that cannot be had from within a call is held by the caller.
+#![cfg(not(walden_model))]
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
