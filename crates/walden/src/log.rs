@@ -205,6 +205,12 @@ impl Log {
         held.into_iter().filter(|(_, held)| *held).map(|(name, _)| name).collect()
     }
 
+    /// The models' locks cannot be asked.
+    #[cfg(walden_model)]
+    pub(crate) fn held(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Swaps the list that readers see.
     pub(crate) fn change_snapshot(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut current = self.snapshot.lock();

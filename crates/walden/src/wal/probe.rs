@@ -1,5 +1,4 @@
 //! Which locks are held, told to a storage that watches (invariant 12).
-#![cfg(not(walden_model))]
 
 use super::Wal;
 use crate::sync::Arc;
