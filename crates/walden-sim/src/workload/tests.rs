@@ -23,7 +23,7 @@ fn the_same_history_gives_the_same_bytes() {
 #[test]
 fn every_kind_of_step_comes_up() {
     let mut names = BTreeSet::new();
-    for seed in (0..400).chain((10_000..10_100).step_by(4)) {
+    for seed in (0..400).chain(10_000..10_100) {
         for step in History::of_seed(seed).steps() {
             let name = format!("{:?}", step.op);
             names.insert(name.split([' ', '(']).next().unwrap().to_owned());
