@@ -31,8 +31,8 @@ pub(crate) fn history(seed: u64) -> (Setup, Vec<Step>) {
     (setup, steps)
 }
 
-/// From this seed on, each fourth history has a consumer too. The others are what they were before there were cursors, so
-/// that what they are known to find stays so.
+/// From this seed on, each fourth history has a consumer too, and others are [`unusual`]. Those before it are what they were
+/// before there was that, so that what they are known to find stays so.
 const CURSORS_FROM: u64 = 10_000;
 
 /// Some of the histories that have no consumer go on at seq ids around 2^32 after a reset, or begin afresh on a disk that

@@ -145,7 +145,9 @@ impl Cursor {
     ///
     /// # Errors
     /// `BeyondEnd` above [`durable_seq`](crate::Wal::durable_seq): it would outlive the entry; `Truncated`,
-    /// `Removed`, `Expired`; `Poisoned`; `Closed`.
+    /// `Removed`, `Expired`; `Poisoned`; `Closed`. `Truncated`, too, where the position stands and the log was cut between
+    /// it and `seq` in this opening: nobody can tell whether the entry that was cut is meant or the one in its place.
+    /// [`seek`](Self::seek) to the [`position`](Self::position) says that it is the new one.
     pub fn commit(&self, seq: u64) -> Result<()> {
         let log = &self.log;
         log.check()?;
