@@ -23,8 +23,10 @@ pub(crate) fn check(run: &Run, at: u64, bit: u64) -> Checked {
         Ok(wal) => look(run, &wal),
         Err(error) => told(run, &error),
     };
-    // The lock file says which log's manifest belongs here. All else is there twice, or can be made anew.
-    let matters = path.extension().is_some_and(|ending| ending == "wal" || ending == "lock");
+    // What a cut through a batch kept lies in a `.next` until the cut is done. The lock file says which log's manifest
+    // belongs here. All else is there twice, or can be made anew.
+    let matters = path.extension().and_then(|ending| ending.to_str());
+    let matters = matters.is_some_and(|ending| ["wal", "next", "lock"].contains(&ending));
     let said = said.and_then(|damaged| {
         hold(Rule::Damage, matters || !damaged, || "taken for damage of the log".to_owned())
     });
