@@ -73,9 +73,9 @@ impl Consumer {
         self.there == There::Blind
     }
 
-    /// What was committed is on disk.
+    /// What was committed is on disk. Where removing it failed, or taking it again, that need not be what comes last.
     pub(crate) fn kept(&mut self) {
-        if self.is_blind() {
+        if self.there != There::Yes {
             return;
         }
         let behind = self.stood.len().saturating_sub(1);
