@@ -35,7 +35,8 @@ RESULTS = TARGET / "results.json"
 BEGIN, END = "<!-- written by .ci/mutants.py: begin -->", "<!-- written by .ci/mutants.py: end -->"
 NOT_TRIED, NOTHING = "(not tried when this was written)", "nothing: "
 SEEDS = 2000
-# A mutant may hang; so may nothing else.
+# A mutant may hang; so may nothing else. Where it seems to, it gets twice the time once more: the machine may have been
+# busy.
 SIMULATION_SECONDS, RULES_SECONDS = 180, 300
 
 # As the tests are built, but without what only debuggers need: most of the time goes into building.
@@ -100,6 +101,12 @@ def run(command, seconds):
     return child.returncode, out + err
 
 
+def run_twice(command, seconds):
+    """As `run`, but what takes too long is tried again."""
+    code, out = run(command, seconds)
+    return (code, out) if code is not None else run(command, 2 * seconds)
+
+
 def build(command):
     code, out = run(command, 1800)
     return None if code == 0 else out[-2000:]
@@ -107,7 +114,7 @@ def build(command):
 
 def simulate(seeds):
     """What the simulation found, in words."""
-    code, out = run([str(TARGET / "build/debug/walden-sim"), "--seeds", str(seeds)], SIMULATION_SECONDS)
+    code, out = run_twice([str(TARGET / "build/debug/walden-sim"), "--seeds", str(seeds)], SIMULATION_SECONDS)
     if code is None:
         return "hangs"
     if code == 0:
@@ -119,7 +126,7 @@ def simulate(seeds):
 def rules():
     """The tests of the target `rules` that fail."""
     command = ["cargo", "test", "--locked", "-q", "-p", "walden", "--features", "lz4,zstd", "--test", "rules"]
-    code, out = run(command, RULES_SECONDS)
+    code, out = run_twice(command, RULES_SECONDS)
     if code is None:
         return ["hangs"]
     if code == 0:
