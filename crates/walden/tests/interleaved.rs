@@ -14,14 +14,16 @@ use std::time::Duration;
 
 use walden::offline::{self, Target};
 use walden::storage::{Access, File, Storage};
-use walden::{Config, ErrorKind, LogReader, Maintenance, SyncStrategy, Wal};
+use walden::{Config, ErrorKind, LogReader, Maintenance, Retention, SyncStrategy, Wal};
 use walden_sim::{Action, EIO, ENOSPC, Fault, OpKind, SimClock, SimDisk};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// What happens in the middle of the next making, shortening and growing of a file, the next write, and the next sync.
+/// What happens in the middle of the next opening, making, shortening and growing of a file, the next write, and the next
+/// sync.
 #[derive(Default)]
 struct Hooks {
+    open: Option<Hook>,
     create: Option<Hook>,
     shorten: Option<Hook>,
     grow: Option<Hook>,
@@ -61,6 +63,7 @@ impl Storage for Hooked {
     forward!(self, self.disk; rename, remove, list, create_dir, sync_dir, lock);
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        self.fire(|hooks| &mut hooks.open);
         Ok(self.wrap(self.disk.open(path, access)?))
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -302,4 +305,42 @@ fn a_log_closed_on_a_full_disk_is_closed() {
     assert!(wal.close().unwrap_err().is_out_of_space());
     let error = wal.append([3; 10]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+}
+
+/// Retention asks each segment where it ends, without a lock; meanwhile one of them is cut, in front or at the back. That is no
+/// damage, and no failure of the disk: it looks again.
+#[test]
+fn retention_beside_a_cut_judges_what_is_left() {
+    type Cut = fn(&Wal) -> walden::Result<()>;
+    let cuts: [Cut; 4] = [
+        |wal| wal.truncate_front(7),
+        |wal| wal.truncate_back(2),
+        |wal| wal.reset(20),
+        // Through the batch that a segment begins with.
+        |wal| wal.truncate_back(9),
+    ];
+    for (at, cut) in cuts.into_iter().enumerate() {
+        let hooked = Hooked { disk: SimDisk::new(), hooks: Arc::default() };
+        let clock = SimClock::new(1);
+        let config = Config::durable().segment_size(100).maintenance(Maintenance::Manual);
+        let open = || {
+            let storage: Arc<dyn Storage> = Arc::new(hooked.clone());
+            Wal::open_with("/log", config.clone(), storage, Arc::new(clock.clone())).unwrap()
+        };
+        let wal = open();
+        for batch in 0..6_u8 {
+            wal.append_batch([[batch; 10], [batch; 10]]).unwrap();
+            wal.tick().unwrap();
+        }
+        wal.close().unwrap();
+        let wal = open();
+        let cutting = wal.clone();
+        hooked.hooks.lock().unwrap().open = Some(Box::new(move || cut(&cutting).unwrap()));
+        let removed = wal.retain(&Retention::keep_all().max_segments(2));
+        assert!(hooked.hooks.lock().unwrap().open.is_none(), "{at}: it asked");
+        assert_eq!(removed.map(drop).map_err(|error| error.to_string()), Ok(()), "{at}");
+        // Where a segment ends elsewhere by now than was judged, none goes.
+        assert!(at == 3 || wal.stats().segments <= 2, "{at}: {:?}", wal.stats());
+        assert!(wal.range(..).unwrap().all(|entry| entry.is_ok()));
+    }
 }

@@ -271,6 +271,9 @@ impl Walk {
         self.snapshot = newest;
         self.drop_held();
         for _ in 0..RETRIES {
+            if seq >= self.view.end(self.level) {
+                return Err(truncated(seq));
+            }
             let there = self.hold(seq)?;
             if let Some(at) = self.view.cut_since(self.era).filter(|at| *at <= seq) {
                 return Err(truncated(at));

@@ -7,8 +7,12 @@ use crate::error::Result;
 use crate::log::Log;
 use crate::snapshot::{Snapshot, View};
 use crate::stats::Counters;
+use crate::sync::Arc;
 use crate::trace;
 use crate::watermark::refuse_in_callback;
+
+/// A cut beside it, and then a segment begun or sealed at each look besides.
+const RETRIES: u32 = 8;
 
 impl Log {
     /// Removes what the limits allow: whole sealed segments, oldest first, and none that a cursor needs. Returns how
@@ -22,21 +26,40 @@ impl Log {
         // Where there is no room for what was committed, what was on disk before counts.
         let persisted = self.cursors.persist();
         persisted.or_else(|error| if error.is_out_of_space() { Ok(()) } else { Err(error) })?;
-        // Of one moment: what ends where another one begins, ends there.
-        let (snapshot, open_seq) = {
-            let keeper = self.keeper();
-            (View::snapshot(self), keeper.manifest.open_seq)
-        };
-        let holds = self.cursors.holds(&snapshot.epochs);
-        // Without the lock: it asks each segment's file, and sealing must not wait for that.
-        let Some(border) = self.judge(&snapshot, open_seq, limits, &holds)? else {
-            return self.remove_left_over().map(|()| 0);
-        };
+        let (border, holds) = self.find_border(limits)?;
+        let Some(border) = border else { return self.remove_left_over().map(|()| 0) };
         let _span = trace::retaining(self.names.dir());
         if let Some(error) = self.cursors.unreadable() {
             return Err(error);
         }
         self.remove_up_to(border, &holds)
+    }
+
+    /// Up to where the limits let all go, `None` where they keep all; and what cursors held back then.
+    fn find_border(&self, limits: &Retention) -> Result<(Option<Border>, Vec<Hold>)> {
+        let mut tries = 0;
+        loop {
+            // Of one moment: what ends where another one begins, ends there.
+            let (snapshot, open_seq) = {
+                let keeper = self.keeper();
+                (View::snapshot(self), keeper.manifest.open_seq)
+            };
+            let holds = self.cursors.holds(&snapshot.epochs);
+            // Without the lock: it asks each segment's file, and sealing must not wait for that.
+            let judged = self.judge(&snapshot, open_seq, limits, &holds);
+            if judged.is_err() && tries < RETRIES && self.has_changed(&snapshot) {
+                // What it asked for may have been removed or shortened by a cut meanwhile.
+                tries += 1;
+                continue;
+            }
+            return Ok((judged?, holds));
+        }
+    }
+
+    /// Whether the log's segments are others by now; waits for the cut that is at it.
+    fn has_changed(&self, snapshot: &Arc<Snapshot>) -> bool {
+        let _keeper = self.keeper();
+        !Arc::ptr_eq(snapshot, &View::snapshot(self))
     }
 
     /// Up to where the limits let all go; `None`: they keep all.
