@@ -319,18 +319,19 @@ fn print_table(table: &Table) {
     }
 }
 
+/// What came of each call and error, over all strategies, engines and beginnings: the table that is printed tells them apart,
+/// and has thousands of lines.
 fn as_json(table: &Table) -> serde_json::Value {
-    let rows = table.iter().map(|(case, outcomes)| {
-        json!({
-            "call": name_of(&case.call),
-            "on": name_of(&case.of),
-            "log": name_of(&case.begin),
-            "error": name_of(&case.errno).to_uppercase(),
-            "strategy": case.strategy.name(),
-            "engine": case.engine.name(),
-            "for_good": case.for_good,
-            "outcomes": outcomes,
-        })
+    let mut sums: BTreeMap<[String; 3], BTreeMap<&str, u64>> = BTreeMap::new();
+    for (case, outcomes) in table {
+        let key = [name_of(&case.call), name_of(&case.of), name_of(&case.errno).to_uppercase()];
+        let sum = sums.entry(key).or_default();
+        for (outcome, count) in outcomes {
+            *sum.entry(outcome).or_default() += count;
+        }
+    }
+    let rows = sums.iter().map(|([call, on, error], outcomes)| {
+        json!({ "call": call, "on": on, "error": error, "outcomes": outcomes })
     });
     rows.collect()
 }
