@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::{fmt, io};
 
-use walden::offline::{self, Recompress};
+use walden::offline;
 use walden::storage::{Access, DirEntry, File, Storage};
 use walden::{ErrorKind, LogReader, Reader, SyncStrategy, Wal};
 use walden_sim::SimDisk;
@@ -137,7 +137,7 @@ fn a_dictionary_pruned_behind_records_written_anew() {
     let mut backward = log.reader_at(500).unwrap();
     wal.close().unwrap();
     drop(wal);
-    let how = Recompress::to(zstd).with_dictionary();
+    let how = offline::Recompress::to(zstd).with_dictionary();
     assert!(offline::compress(&lab.target(), &how, &mut |_| {}).unwrap().rewritten > 1);
     let pruned = offline::prune_dictionaries(&lab.target(), &mut |_| {}).unwrap();
     assert_eq!(pruned.removed.len(), 1, "{pruned:?}");
