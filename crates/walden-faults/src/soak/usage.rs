@@ -14,6 +14,7 @@ pub(super) struct Usage {
 /// The least and the most of each figure.
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
+    samples: u32,
     least: Option<Sample>,
     most: Sample,
 }
@@ -64,6 +65,7 @@ impl Sample {
 
 impl Seen {
     fn add(&mut self, now: Sample) {
+        self.samples += 1;
         self.least = Some(self.least.map_or(now, |least| least.by(now, u64::min)));
         self.most = self.most.by(now, u64::max);
     }
@@ -76,6 +78,9 @@ impl Seen {
 
 /// Readers come and go, and each holds a few segments: the most of the last third may be higher by so much.
 const MOST: Sample = Sample { resident_kib: 16 << 10, descriptors: 40, mappings: 40 };
+
+/// So many samples of a third tell what is always held; before, it may still be warming up.
+const ENOUGH: u32 = 100;
 
 /// What is always held goes up with each thing that is not let go: so the least of a third is held to more.
 const LEAST: Sample = Sample { resident_kib: 3 << 10, descriptors: 30, mappings: 12 };
@@ -96,7 +101,9 @@ impl Usage {
         let (Some(before), Some(after)) = (self.middle.least, self.last.least) else {
             return Err(format!("too short to tell whether it grows: {self:?}").into());
         };
-        let grown = after.exceeds(before, LEAST) || self.last.most.exceeds(self.middle.most, MOST);
+        let enough = self.middle.samples.min(self.last.samples) >= ENOUGH;
+        let grown = (enough && after.exceeds(before, LEAST))
+            || self.last.most.exceeds(self.middle.most, MOST);
         if grown { Err(format!("it has grown: {self:?}").into()) } else { Ok(()) }
     }
 
@@ -128,7 +135,7 @@ mod tests {
             for (third, seen) in
                 [(&mut usage.middle, [low, high]), (&mut usage.last, [most, least])]
             {
-                seen.into_iter().for_each(|sample| third.add(sample));
+                seen.into_iter().cycle().take(100).for_each(|sample| third.add(sample));
             }
             assert_eq!(usage.has_not_grown().is_ok(), fine, "{usage:?}");
         }
