@@ -11,7 +11,7 @@ use crate::sync::Arc;
 use crate::trace;
 use crate::watermark::refuse_in_callback;
 
-/// A cut beside it, and then a segment begun or sealed at each look besides.
+/// Looks that may meet a cut. Segments are begun and sealed all the time, too: so what is met again and again is told.
 const RETRIES: u32 = 8;
 
 impl Log {
