@@ -19,8 +19,10 @@ struct Stood {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum There {
     No,
-    /// What makes or removes it did not return.
-    Maybe,
+    /// What makes it did not return.
+    HalfMade,
+    /// What removes it did not return: it is there until the log is opened again.
+    HalfRemoved,
     /// Opening could not read it.
     Blind,
     Yes,
@@ -73,9 +75,9 @@ impl Consumer {
         self.there == There::Blind
     }
 
-    /// What was committed is on disk. Where removing it failed, or taking it again, that need not be what comes last.
+    /// What was committed is on disk. Half made, it may be where any try would have put it.
     pub(crate) fn kept(&mut self) {
-        if self.there != There::Yes {
+        if !matches!(self.there, There::Yes | There::HalfRemoved) {
             return;
         }
         let behind = self.stood.len().saturating_sub(1);
@@ -88,21 +90,21 @@ impl Consumer {
         if self.is_blind() {
             return Ok(());
         }
-        if known != There::Yes {
-            self.there = There::Maybe;
+        if matches!(known, There::No | There::HalfMade) {
+            self.there = There::HalfMade;
             self.stood.push(Stood::at(model.first, model));
         }
         let cursor = wal.cursor(NAME, Start::First)?;
         let position = cursor.position();
         let stood = self.stood.iter().rev().find(|stood| stood.position == position).cloned();
         let last = self.stood.last().is_some_and(|stood| stood.position == position);
-        let sane = stood.is_some() && (last || known == There::Maybe);
+        let sane = stood.is_some() && (last || known == There::HalfMade);
         hold(Rule::Loss, sane, || format!("the cursor is at {position}, not {:?}", self.stood))?;
         self.there = There::Yes;
         let check = cursor.check().map_err(|error| error.kind());
         if let Some(stood) = stood {
             judge(&stood, check.as_ref().err().copied(), model)?;
-            // Removing it had failed: it is where it was, and not where one made anew would be.
+            // It is where an earlier try made it, and not where one made anew would be.
             if !last {
                 self.stood.push(stood);
             }
@@ -129,9 +131,11 @@ impl Consumer {
         if known == There::No || self.is_blind() {
             return Ok(());
         }
-        self.there = There::Maybe;
+        if known == There::Yes {
+            self.there = There::HalfRemoved;
+        }
         let removed = wal.remove_cursor(NAME)?;
-        hold(Rule::Loss, removed || known == There::Maybe, || "the cursor is gone".to_owned())?;
+        hold(Rule::Loss, removed || known == There::HalfMade, || "the cursor is gone".to_owned())?;
         *self = Self::new();
         Ok(())
     }
