@@ -101,10 +101,7 @@ impl Usage {
     /// Where it has grown, or a third has no sample.
     pub(super) fn has_not_grown(&self) -> Outcome<()> {
         let (Some(before), Some(after)) = (self.middle.least, self.last.least) else {
-            return Err(format!(
-                "too short to tell whether it grows, give it more --minutes: {self:?}"
-            )
-            .into());
+            return Err("too short to tell whether it grows: give it more --minutes".into());
         };
         let enough = self.middle.samples.min(self.last.samples) >= ENOUGH;
         let grown = (enough && after.exceeds(before, LEAST))
