@@ -206,6 +206,7 @@ impl Watermark {
     /// Wakes those who waited for what [`raise_written`](Self::raise_written) raised: apart from it, so that
     /// nobody is woken under a lock that it is wanted for. Callbacks, which may want the write lock, are none of them:
     /// they wait for durability.
+    #[inline(always)]
     pub(crate) fn tell_written(&self) {
         self.wake_reached(Level::Written);
     }
@@ -221,10 +222,14 @@ impl Watermark {
     // Why no waiter is missed: a waiter counts itself in `waiting` and then looks at the watermark; a
     // raiser stores the watermark and then looks at `waiting`. With sequentially consistent order one of
     // the two sees the other.
+    #[inline(always)]
     fn wake_reached(&self, level: Level) {
-        if self.waiting.load(Ordering::SeqCst) == 0 {
-            return;
+        if self.waiting.load(Ordering::SeqCst) != 0 {
+            self.fire_reached(level);
         }
+    }
+
+    fn fire_reached(&self, level: Level) {
         let reached = |waiter: &Waiter| waiter.level == level && self.get(level) >= waiter.target;
         self.fire_where(reached);
     }

@@ -8,10 +8,15 @@ use crate::num;
 const HEADER_BYTES: usize = 20;
 
 /// Appends one plain record with the concatenation of `parts` as its payload.
+#[inline(always)]
 pub(crate) fn encode(out: &mut Vec<u8>, seq: u64, parts: &[&[u8]]) {
-    let len: usize = parts.iter().map(|part| part.len()).sum();
+    // Without a loop for what is nearly always one part.
+    let (first, others) =
+        parts.split_first().map_or((&[][..], &[][..]), |(first, others)| (*first, others));
+    let len = first.len() + others.iter().map(|part| part.len()).sum::<usize>();
     let start = begin(out, num::size(len), seq, len);
-    for part in parts {
+    out.extend_from_slice(first);
+    for part in others {
         out.extend_from_slice(part);
     }
     finish(out, start, num::size(len));
@@ -76,9 +81,12 @@ pub(super) fn packed_rest(out: &mut Vec<u8>, entries: &[&[u8]]) {
 fn begin(out: &mut Vec<u8>, size: u64, seq: u64, payload: usize) -> usize {
     out.reserve(payload + num::index(super::OVERHEAD));
     let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&be64(size));
-    out.extend_from_slice(&be64(seq));
+    let mut header = [0; HEADER_BYTES];
+    if let Some((size_field, seq_field)) = header[4..].split_at_mut_checked(8) {
+        size_field.copy_from_slice(&be64(size));
+        seq_field.copy_from_slice(&be64(seq));
+    }
+    out.extend_from_slice(&header);
     start
 }
 

@@ -118,25 +118,30 @@ impl Map {
         *self = Self { region: None, present: 0 };
     }
 
-    /// Copies the parts into the mapping. False where it doesn't cover them, or they are better written.
-    fn copy(&mut self, parts: &[IoSlice<'_>], len: usize, offset: u64) -> bool {
-        let Some(region) = &self.region else { return false };
-        let Some(at) = region.place(offset, len) else { return false };
-        if self.present < at + len {
-            if len >= LARGE {
-                return false;
-            }
-            // Nothing is stored before `at`.
-            let from = self.present.max(at);
-            let to = (at + len).max(from + AHEAD).min(region.len);
-            if region.populate(from, to).is_err() {
-                // A store would be a signal: from here on the kernel is asked, and can say what is wrong.
-                self.unmap();
-                return false;
-            }
-            self.present = to;
+    /// Where `len` bytes at `offset` can be stored to. `None` where the mapping doesn't cover them, or they are better
+    /// written.
+    #[inline(always)]
+    fn room(&mut self, len: usize, offset: u64) -> Option<(&Region, usize)> {
+        let at = self.region.as_ref()?.place(offset, len)?;
+        if self.present < at + len && !self.appear(at, len) {
+            return None;
         }
-        region.store(parts, at);
+        Some((self.region.as_ref()?, at))
+    }
+
+    /// Makes pages present that are not, from `at` on.
+    #[cold]
+    fn appear(&mut self, at: usize, len: usize) -> bool {
+        let Some(region) = self.region.as_ref().filter(|_| len < LARGE) else { return false };
+        // Nothing is stored before `at`.
+        let from = self.present.max(at);
+        let to = (at + len).max(from + AHEAD).min(region.len);
+        if region.populate(from, to).is_err() {
+            // A store would be a signal: from here on the kernel is asked, and can say what is wrong.
+            self.unmap();
+            return false;
+        }
+        self.present = to;
         true
     }
 
@@ -155,7 +160,8 @@ impl File for MmapFile {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        if self.map.lock().copy(&[IoSlice::new(buf)], buf.len(), offset) {
+        if let Some((region, at)) = self.map.lock().room(buf.len(), offset) {
+            region.store(buf, at);
             return Ok(buf.len());
         }
         let written = self.os.write_at(buf, offset)?;
@@ -165,7 +171,11 @@ impl File for MmapFile {
 
     fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let len = parts.iter().map(|part| part.len()).sum();
-        if self.map.lock().copy(parts, len, offset) {
+        if let Some((region, mut at)) = self.map.lock().room(len, offset) {
+            for part in parts {
+                region.store(part, at);
+                at += part.len();
+            }
             return Ok(len);
         }
         let written = self.os.write_parts_at(parts, offset)?;
@@ -310,16 +320,14 @@ impl Region {
     }
 
     /// Copies bytes to `at`; the caller has seen that they fit.
-    fn store(&self, parts: &[IoSlice<'_>], mut at: usize) {
-        for part in parts {
-            assert!(at + part.len() <= self.len, "bytes lie in the mapping");
-            // SAFETY: `at` is not beyond `len`.
-            let to = unsafe { self.base.byte_add(at) }.cast::<u8>();
-            // SAFETY: the mapping holds `part.len()` bytes from `to` on, all of them below the file's end, which
-            // only moves with this value gone; `part` is not in it, since nobody is given its address.
-            unsafe { ptr::copy_nonoverlapping(part.as_ptr(), to, part.len()) };
-            at += part.len();
-        }
+    #[inline(always)]
+    fn store(&self, bytes: &[u8], at: usize) {
+        assert!(at + bytes.len() <= self.len, "bytes lie in the mapping");
+        // SAFETY: `at` is not beyond `len`.
+        let to = unsafe { self.base.byte_add(at) }.cast::<u8>();
+        // SAFETY: the mapping holds `bytes.len()` bytes from `to` on, all of them below the file's end, which
+        // only moves with this value gone; `bytes` are not in it, since nobody is given its address.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     }
 }
 

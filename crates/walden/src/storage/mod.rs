@@ -282,15 +282,32 @@ pub(crate) fn write_parts_full(
 }
 
 /// Writes all of `buf`. On an error, any part of it may have been written.
+// The usual case stays where it is called: behind a system call, each return is one that the processor did not foresee.
+#[inline(always)]
 pub(crate) fn write_full(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> {
+    match file.write_at(buf, offset) {
+        Ok(n) if n == buf.len() => Ok(()),
+        other => write_rest(file, buf, offset, other),
+    }
+}
+
+/// Goes on where `write_at` returned something else than that it wrote all.
+#[cold]
+fn write_rest(
+    file: &dyn File,
+    buf: &[u8],
+    offset: u64,
+    mut last: io::Result<usize>,
+) -> io::Result<()> {
     let mut done = 0;
-    while let Some(rest) = buf.get(done..).filter(|rest| !rest.is_empty()) {
-        match file.write_at(rest, offset + crate::num::size(done)) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+    loop {
+        match last {
+            Ok(0) if done < buf.len() => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => done += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        let Some(rest) = buf.get(done..).filter(|rest| !rest.is_empty()) else { return Ok(()) };
+        last = file.write_at(rest, offset + crate::num::size(done));
     }
-    Ok(())
 }

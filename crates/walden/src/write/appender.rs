@@ -191,6 +191,7 @@ impl Appender {
     }
 
     /// What must happen before a record of `len` bytes can be encoded. `None`: nothing, or a rotation.
+    #[inline(always)]
     pub(crate) fn need(&self, len: u64, segment_size: u64, own_turn: bool) -> Option<Need> {
         match self.state {
             State::Cutting => return Some(Need::Cut),

@@ -131,16 +131,22 @@ impl Log {
     }
 
     /// What the strategy promises before an append returns.
+    #[inline(always)]
     fn settle(&self, appended: &Appended) -> Result<()> {
+        if self.settings.strategy == SyncStrategy::OsCache && appended.came == Came::Written {
+            self.signal.note_dirty();
+            return Ok(());
+        }
+        self.settle_by_waiting(appended)
+    }
+
+    fn settle_by_waiting(&self, appended: &Appended) -> Result<()> {
         match self.settings.strategy {
             SyncStrategy::Always => self
                 .wait_durable(appended.seqs.end, appended.era)
                 .map_err(|error| kept_waiting(error, appended)),
             SyncStrategy::OsCache => {
                 self.signal.note_dirty();
-                if appended.came == Came::Written {
-                    return Ok(());
-                }
                 self.written_or_cause(appended)
             }
             SyncStrategy::Background => {
