@@ -123,6 +123,7 @@ impl Signal {
     }
 
     /// Something was appended that nobody waits for: the periodic sync has to see to it.
+    #[inline(always)]
     pub(crate) fn note_dirty(&self) {
         if !self.dirty.load(Ordering::SeqCst) && !self.dirty.swap(true, Ordering::SeqCst) {
             self.wake();
@@ -135,7 +136,7 @@ impl Signal {
     /// between, either that append comes before and is synced with what follows, or it finds the flag down.
     fn take_dirty<T>(&self, append_lock: &Mutex<T>) -> bool {
         let dirty = self.dirty.swap(false, Ordering::SeqCst);
-        drop(append_lock.lock());
+        drop(append_lock.lock_between());
         dirty
     }
 
@@ -295,7 +296,7 @@ impl Drop for Round<'_> {
         let cause = crate::Error::new(crate::ErrorKind::Io, "the log's own thread panicked");
         self.log.latch.fail(&cause.path(self.log.names.dir()));
         // The lock is taken so that nobody is between looking and waiting.
-        drop(self.log.appender.lock());
+        drop(self.log.appender.lock_between());
         self.log.room.notify_all();
     }
 }
@@ -378,7 +379,7 @@ impl Log {
         }
         if let Err(cause) = self.latch.check() {
             // Who looked just before it failed may be about to wait: under the lock nobody is in between.
-            drop(self.appender.lock());
+            drop(self.appender.lock_between());
             self.room.notify_all();
             return Err(cause);
         }
@@ -396,7 +397,7 @@ impl Log {
             let mut refused = self.signal.refused.lock();
             *refused = (refused.0 + 1, Some(error.clone()));
             drop(refused);
-            drop(self.appender.lock());
+            drop(self.appender.lock_between());
             self.room.notify_all();
         }
         let periodic = if self.until_due().is_some_and(|due| due.is_zero()) {

@@ -48,8 +48,10 @@ impl Log {
         oldest.file.cool();
         oldest.stop_growing();
         let begun = self.clock.elapsed();
+        self.appender.lock_between().pace.sealing(begun);
         oldest.sync_with(complete.end, || keeper.seal(&complete, successor))?;
-        let took = self.clock.elapsed().saturating_sub(begun);
+        let now = self.clock.elapsed();
+        let took = now.saturating_sub(begun);
         self.latch.check()?;
         self.named.fetch_max(keeper.manifest.active, Ordering::AcqRel);
         self.bytes_durable.fetch_max(oldest.bytes_at(complete.end), Ordering::AcqRel);
@@ -58,9 +60,9 @@ impl Log {
         self.open.lock().retain(|open| open.ordinal() != complete.ordinal);
         oldest.segment.seal();
         {
-            let mut appender = self.appender.lock();
+            let mut appender = self.appender.lock_between();
             appender.open_count -= 1;
-            appender.pace.measured(complete.end, took);
+            appender.pace.sealed(complete.end, now);
         }
         self.room.notify_all();
         Counters::add(&self.counters.seals, 1);

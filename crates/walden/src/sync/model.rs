@@ -48,6 +48,11 @@ impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(self, self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Here, threads have it in every order anyway.
+    pub(crate) fn lock_between(&self) -> MutexGuard<'_, T> {
+        self.lock()
+    }
 }
 
 impl<T> Deref for MutexGuard<'_, T> {

@@ -126,12 +126,11 @@ impl Log {
 
     /// Lets the disk keep up. Who is in a callback goes on: it must not wait for the log.
     fn pause<'a>(&'a self, mut appender: MutexGuard<'a, Appender>) -> MutexGuard<'a, Appender> {
-        let offset = appender.offset;
+        let (offset, now, crowded) = (appender.offset, self.clock.elapsed(), appender.is_crowded());
         if in_callback() {
-            appender.pace.excuse(offset);
+            appender.pace.excuse(offset, now);
             return appender;
         }
-        let (now, crowded) = (self.clock.elapsed(), appender.is_crowded());
         match appender.pace.pause(offset, now, crowded) {
             None => appender,
             Some(left) => {
@@ -190,7 +189,7 @@ impl Log {
         let _one = self.preparing.lock();
         let result = self.grow_active().and_then(|()| self.prepare_next());
         // The lock is taken so that nobody is between looking and waiting.
-        drop(self.appender.lock());
+        drop(self.appender.lock_between());
         self.room.notify_all();
         result
     }
@@ -198,7 +197,7 @@ impl Log {
     fn grow_active(&self) -> Result<()> {
         let want = self.grow_to.swap(0, Ordering::AcqRel);
         let (open, have) = {
-            let appender = self.appender.lock();
+            let appender = self.appender.lock_between();
             match (&appender.state, &appender.active, appender.allocated) {
                 // Not in a closed log: its files are as long as what they hold.
                 (State::Running, Some(open), Some(have)) if have < want => (Arc::clone(open), have),
@@ -212,7 +211,7 @@ impl Log {
         };
         let result = result.map_err(|error| Error::io("reserve space", &open.segment.path, error));
         // Also where it is not enough for who asked: another may fit.
-        let mut appender = self.appender.lock();
+        let mut appender = self.appender.lock_between();
         if appender.active.as_ref().is_some_and(|active| Arc::ptr_eq(active, &open)) {
             appender.allocated = now;
             self.look_ahead(&appender);
@@ -222,7 +221,7 @@ impl Log {
 
     fn prepare_next(&self) -> Result<()> {
         let ordinal = {
-            let appender = self.appender.lock();
+            let appender = self.appender.lock_between();
             match (&appender.state, &appender.active) {
                 (State::Running, Some(active)) if appender.ready.is_none() => active.ordinal() + 1,
                 _ => return Ok(()),
@@ -252,7 +251,7 @@ impl Log {
         if self.warms() {
             file.warm(WARM_AHEAD);
         }
-        self.appender.lock().ready = Some(Ready { ordinal, file, allocated });
+        self.appender.lock_between().ready = Some(Ready { ordinal, file, allocated });
         Ok(())
     }
 
@@ -273,12 +272,12 @@ impl Log {
     pub(crate) fn warm(&self) {
         loop {
             let (open, want) = {
-                let appender = self.appender.lock();
+                let appender = self.appender.lock_between();
                 let Some(open) = &appender.active else { return };
                 (Arc::clone(open), appender.offset + WARM_AHEAD)
             };
             let warm = open.file.warm(want);
-            let appender = self.appender.lock();
+            let appender = self.appender.lock_between();
             if !appender.active.as_ref().is_some_and(|active| Arc::ptr_eq(active, &open)) {
                 continue;
             }

@@ -1,16 +1,14 @@
 //! Spreads a wait over many appends: where they come faster than the disk takes them, all segments are open in the
 //! end, and an append waits until a whole one is sealed: a third of a second for 64 MiB. In the last
-//! segment that may be open, appends are let through as fast as sealing gets bytes to the disk, a few
-//! milliseconds' worth at a time; and more and more slowly towards its end, so that a disk that stops for a
-//! while, as disks do, finds room left.
+//! segment that may be open, appends are let through so that what is left of it lasts until the oldest one is
+//! sealed, a few milliseconds' worth at a time. When that will be, sealing the ones before tells; and where it takes
+//! longer, or none was sealed yet, how long it has been going on: half of that again is expected. So what is left
+//! is never used up, but ever more slowly: a disk that stops for a while, as disks do, finds room left.
 
 use std::time::Duration;
 
 /// Segments smaller than this are sealed so soon that nothing is to be spread.
 const LEAST_SEGMENT: u64 = 4 << 20;
-
-/// Until a segment was sealed.
-const ASSUMED: u64 = 200 << 20;
 
 /// However little room is left, some goes on.
 const LEAST_RATE: u64 = 1 << 20;
@@ -18,15 +16,22 @@ const LEAST_RATE: u64 = 1 << 20;
 /// How many pauses in a second of appends.
 const STEPS: u64 = 250;
 
+/// Into at least so many steps what is left is divided: it may be little, and time goes on meanwhile.
+const LEAST_STEPS: u64 = 32;
+
+/// Sealing that has been going on for a time is expected to go on for one part in so many of it, at least.
+const GOES_ON: u32 = 2;
+
 /// What was measured may be nonsense, where a machine slept in between.
 const LONGEST: Duration = Duration::from_millis(20);
 
 /// When appends pause. Behind the append lock.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// Bytes a second that sealing gets to the disk, as measured, or as assumed until then.
-    rate: u64,
-    measured: bool,
+    /// Bytes a second that sealing gets to the disk, once that was measured.
+    rate: Option<u64>,
+    /// Since when the oldest segment is being sealed (`Clock::elapsed`), or the last one was.
+    sealing: Duration,
     /// Offset in the active segment from which on appends pause.
     at: u64,
     /// Where the last pause began.
@@ -40,8 +45,8 @@ pub(crate) struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            rate: ASSUMED,
-            measured: false,
+            rate: None,
+            sealing: Duration::ZERO,
             at: u64::MAX,
             from: 0,
             end: 0,
@@ -51,12 +56,17 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Sealing a segment of `bytes` took so long.
-    pub(crate) fn measured(&mut self, bytes: u64, took: Duration) {
-        let Some(now) = bytes.saturating_mul(1_000_000).checked_div(micros(took)) else { return };
+    /// Sealing a segment begins.
+    pub(crate) fn sealing(&mut self, now: Duration) {
+        self.sealing = now;
+    }
+
+    /// Sealing a segment of `bytes` took from when it began until `now`.
+    pub(crate) fn sealed(&mut self, bytes: u64, now: Duration) {
+        let took = micros(now.saturating_sub(self.sealing));
+        let Some(now) = bytes.saturating_mul(1_000_000).checked_div(took) else { return };
         if bytes >= LEAST_SEGMENT / 2 {
-            self.rate = if self.measured { self.rate / 4 * 3 + now / 4 } else { now };
-            self.measured = true;
+            self.rate = Some(self.rate.map_or(now, |rate| rate / 4 * 3 + now / 4));
         }
     }
 
@@ -82,30 +92,35 @@ impl Pace {
         if let Some(left) = self.until.checked_sub(now).filter(|left| !left.is_zero()) {
             return Some(left);
         }
-        let rate = self.rate_at(offset);
+        let rate = self.rate_at(offset, now);
         let bytes = offset.saturating_sub(self.from);
         let time = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate).min(LONGEST);
         // For what was appended since the last one ended. Sleeping takes longer than asked for, and appending takes
         // its time: the pause is shorter by that.
         self.until = self.until.max(now.saturating_sub(time)) + time;
         self.from = offset;
-        self.at = offset.saturating_add(rate / STEPS);
+        self.at = offset.saturating_add(self.step(offset, rate));
         self.until.checked_sub(now).filter(|left| !left.is_zero())
     }
 
     /// Lets an append through that cannot wait.
-    pub(crate) fn excuse(&mut self, offset: u64) {
-        self.at = offset.saturating_add(self.rate_at(offset) / STEPS);
+    pub(crate) fn excuse(&mut self, offset: u64, now: Duration) {
+        self.at = offset.saturating_add(self.step(offset, self.rate_at(offset, now)));
         self.from = self.at;
     }
 
-    /// Bytes a second at `offset`: what the disk takes in the first half of the segment, and then the less the less
-    /// room is left. What is left would last for ever.
-    fn rate_at(&self, offset: u64) -> u64 {
-        let half = (self.end / 2).max(1);
-        let left = self.end.saturating_sub(offset).min(half);
-        let share = u128::from(self.rate) * u128::from(left) / u128::from(half);
-        u64::try_from(share).unwrap_or(u64::MAX).max(LEAST_RATE)
+    fn step(&self, offset: u64, rate: u64) -> u64 {
+        (rate / STEPS).min(self.end.saturating_sub(offset) / LEAST_STEPS)
+    }
+
+    /// Bytes a second at which what is left at `offset` lasts until the oldest segment is sealed.
+    fn rate_at(&self, offset: u64, now: Duration) -> u64 {
+        let left = u128::from(self.end.saturating_sub(offset));
+        let gone = now.saturating_sub(self.sealing);
+        let whole = self.rate.map_or(0, |rate| self.end.saturating_mul(1_000_000) / rate.max(1));
+        let time = Duration::from_micros(whole).saturating_sub(gone).max(gone / GOES_ON);
+        let rate = left * 1_000_000 / u128::from(micros(time).max(1));
+        u64::try_from(rate).unwrap_or(u64::MAX).max(LEAST_RATE)
     }
 }
 
@@ -118,11 +133,26 @@ mod tests {
     use super::*;
 
     const SEGMENT: u64 = 64 << 20;
+    const BEGUN: Duration = Duration::from_secs(9);
 
-    /// Appends as fast as it may, from the segment's beginning; when each pause began, and where.
-    fn run(pace: &mut Pace, from: Duration, bytes: u64) -> (Duration, Duration) {
-        let (mut now, mut longest, mut offset) = (from, Duration::ZERO, 0);
-        while offset < bytes {
+    /// Knows that sealing a segment takes so long, and has one being sealed from [`BEGUN`] on.
+    fn pace(took: Option<u64>) -> Pace {
+        let mut pace = Pace::default();
+        if let Some(took) = took {
+            pace.sealing(Duration::from_secs(1));
+            pace.sealed(SEGMENT, Duration::from_secs(1) + Duration::from_millis(took));
+        }
+        pace.sealing(BEGUN);
+        pace.begin(SEGMENT, true);
+        pace
+    }
+
+    /// Appends from when sealing has gone on for `after` ms until it has for `until`, at 2 GB/s but for the pauses.
+    /// Bytes appended, and the longest pause.
+    fn run(pace: &mut Pace, after: u64, until: u64) -> (u64, Duration) {
+        let (mut longest, mut offset) = (Duration::ZERO, 0);
+        let mut now = BEGUN + Duration::from_millis(after);
+        while now < BEGUN + Duration::from_millis(until) && offset < SEGMENT {
             if pace.holds(offset)
                 && let Some(left) = pace.pause(offset, now, true)
             {
@@ -131,59 +161,72 @@ mod tests {
                 longest = longest.max(left);
                 continue;
             }
-            offset += 156;
+            offset += 2000;
+            now += Duration::from_micros(1);
         }
-        (now.saturating_sub(from), longest)
+        (offset, longest)
+    }
+
+    fn percent(bytes: u64) -> u64 {
+        bytes * 100 / SEGMENT
     }
 
     #[test]
-    fn a_crowded_segment_takes_as_long_as_sealing_one_does() {
-        let mut pace = Pace::default();
-        pace.measured(SEGMENT, Duration::from_millis(320));
-        pace.begin(SEGMENT, true);
-        let (took, longest) = run(&mut pace, Duration::from_secs(9), SEGMENT);
-        assert!(took.as_millis() > 320, "{took:?}");
-        assert!(longest <= LONGEST, "{longest:?}");
-        // The first half as fast as the disk.
-        pace.begin(SEGMENT, true);
-        let (took, longest) = run(&mut pace, Duration::from_secs(19), SEGMENT / 2);
-        assert!((150..200).contains(&took.as_millis()), "{took:?}");
+    fn a_crowded_segment_lasts_as_long_as_sealing_one_does() {
+        let (bytes, longest) = run(&mut pace(Some(320)), 0, 320);
+        assert!((75..95).contains(&percent(bytes)), "{bytes}");
+        assert!(longest < Duration::from_millis(12), "{longest:?}");
+        // Evenly, until it should be done soon.
+        let (bytes, longest) = run(&mut pace(Some(320)), 0, 160);
+        assert!((45..55).contains(&percent(bytes)), "{bytes}");
         assert!(longest < Duration::from_millis(6), "{longest:?}");
+        // Half of it is sealed already: what is left goes twice as fast.
+        let (bytes, _) = run(&mut pace(Some(320)), 160, 240);
+        assert!((45..55).contains(&percent(bytes)), "{bytes}");
     }
 
     #[test]
     fn a_disk_that_stops_finds_room_left() {
-        let mut pace = Pace::default();
-        pace.measured(SEGMENT, Duration::from_millis(100));
-        pace.begin(SEGMENT, true);
-        let (took, longest) = run(&mut pace, Duration::from_secs(9), SEGMENT - (64 << 10));
-        assert!(took > Duration::from_millis(350), "three times as long as sealing: {took:?}");
-        assert!(longest <= LONGEST, "{longest:?}");
+        for took in [Some(100), None] {
+            let (bytes, longest) = run(&mut pace(took), 80, 1000);
+            assert!(SEGMENT - bytes > 128 << 10, "ten times as long as sealing: {took:?}, {bytes}");
+            assert!(longest <= LONGEST, "{longest:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_disk_that_nothing_is_known_of_it_is_not_thought_that_it_is_slow() {
+        let (bytes, longest) = run(&mut pace(None), 100, 150);
+        assert!((45..60).contains(&percent(bytes)), "{bytes}");
+        assert!(longest < Duration::from_millis(6), "{longest:?}");
     }
 
     #[test]
     fn nobody_pauses_without_need() {
-        let mut pace = Pace::default();
-        pace.measured(SEGMENT, Duration::from_millis(320));
+        let mut pace = pace(Some(320));
         pace.begin(SEGMENT, false);
         assert!(!pace.holds(SEGMENT), "another segment can be begun");
         pace.begin(1 << 20, true);
         assert!(!pace.holds(SEGMENT), "small segments are sealed soon");
         pace.begin(SEGMENT, true);
         assert!(pace.holds(0));
-        assert_eq!(pace.pause(0, Duration::from_secs(1), false), None);
+        assert_eq!(pace.pause(0, BEGUN, false), None);
         assert!(!pace.holds(SEGMENT), "one was sealed meanwhile");
     }
 
     #[test]
     fn nonsense_is_no_measure() {
         let mut pace = Pace::default();
-        pace.measured(SEGMENT, Duration::ZERO);
-        pace.measured(100, Duration::from_secs(3));
-        assert_eq!(pace.rate, ASSUMED);
-        pace.measured(u64::MAX, Duration::MAX);
+        pace.sealing(BEGUN);
+        pace.sealed(SEGMENT, BEGUN);
+        pace.sealed(SEGMENT, BEGUN - Duration::from_secs(1));
+        pace.sealed(100, BEGUN + Duration::from_secs(3));
+        assert_eq!(pace.rate, None);
+        pace.sealing(Duration::ZERO);
+        pace.sealed(u64::MAX, Duration::MAX);
+        pace.sealing(BEGUN);
         pace.begin(SEGMENT, true);
-        let (_, longest) = run(&mut pace, Duration::MAX / 2, 1 << 20);
+        let (_, longest) = run(&mut pace, 0, 3000);
         assert!(longest <= LONGEST, "{longest:?}");
     }
 }
