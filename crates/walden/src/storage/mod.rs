@@ -281,10 +281,13 @@ pub(crate) fn write_parts_full(
     Ok(())
 }
 
-/// Writes all of `buf`. On an error, any part of it may have been written.
+/// Writes all of `buf`; of nothing, the file hears nothing. On an error, any part of it may have been written.
 // The usual case stays where it is called: behind a system call, each return is one that the processor did not foresee.
 #[inline(always)]
 pub(crate) fn write_full(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> {
+    if buf.is_empty() {
+        return Ok(());
+    }
     match file.write_at(buf, offset) {
         Ok(n) if n == buf.len() => Ok(()),
         other => write_rest(file, buf, offset, other),
@@ -299,11 +302,11 @@ fn write_rest(
     offset: u64,
     mut last: io::Result<usize>,
 ) -> io::Result<()> {
-    let mut done = 0;
+    let mut done = 0_usize;
     loop {
         match last {
-            Ok(0) if done < buf.len() => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => done += n,
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => done = done.saturating_add(n),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -311,3 +314,6 @@ fn write_rest(
         last = file.write_at(rest, offset + crate::num::size(done));
     }
 }
+
+#[cfg(all(test, not(walden_model)))]
+mod tests;

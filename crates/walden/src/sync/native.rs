@@ -8,7 +8,7 @@ pub(crate) use std::thread::yield_now;
 pub(crate) use std::thread_local;
 use std::time::Duration;
 
-/// Some 100 microseconds.
+/// Some 100 microseconds, on a processor that waits for 25 ns at each.
 const LOOKS: u32 = 4_000;
 
 /// A mutex whose guard is had without a `Result`.
@@ -24,8 +24,8 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`lock`](Self::lock), for the log's own threads beside appends that have it nearly all the time. Who sleeps
-    /// until it is free finds it taken again, since std's mutex is given to whoever comes first; and each append
+    /// As [`lock`](Self::lock), for what is done once in a segment beside appends that have the lock nearly all the time.
+    /// Who sleeps until it is free finds it taken again, since std's mutex is given to whoever comes first; and each append
     /// pays for waking him. Looking again and again finds the moment in between.
     pub(crate) fn lock_between(&self) -> MutexGuard<'_, T> {
         for _ in 0..LOOKS {
