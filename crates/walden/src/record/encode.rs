@@ -35,15 +35,21 @@ pub(crate) fn encode_stored(out: &mut Vec<u8>, seq: u64, payload: &Compressed<'_
 /// payload from where it is.
 pub(crate) fn frame(flags: u64, seq: u64, parts: &[&[u8]]) -> ([u8; HEADER_BYTES], [u8; 8]) {
     let len: u64 = parts.iter().map(|part| num::size(part.len())).sum();
-    let size = be64(len | flags);
-    let mut header = [0; HEADER_BYTES];
+    let mut header = header(len | flags, seq);
     let (crc_field, rest) = header.split_at_mut(4);
-    let (size_field, seq_field) = rest.split_at_mut(8);
-    size_field.copy_from_slice(&size);
-    seq_field.copy_from_slice(&be64(seq));
     let crc = parts.iter().fold(crc32c(rest), |crc, part| crc32c_append(crc, part));
     crc_field.copy_from_slice(&be32(crc));
-    (header, size)
+    (header, be64(len | flags))
+}
+
+/// A record's header, but for its checksum.
+#[inline(always)]
+fn header(size: u64, seq: u64) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    let (size_field, seq_field) = header[4..].split_at_mut(8);
+    size_field.copy_from_slice(&be64(size));
+    seq_field.copy_from_slice(&be64(seq));
+    header
 }
 
 /// Length of a packed batch's stored payload; `None` if it overflows.
@@ -81,12 +87,7 @@ pub(super) fn packed_rest(out: &mut Vec<u8>, entries: &[&[u8]]) {
 fn begin(out: &mut Vec<u8>, size: u64, seq: u64, payload: usize) -> usize {
     out.reserve(payload + num::index(super::OVERHEAD));
     let start = out.len();
-    let mut header = [0; HEADER_BYTES];
-    if let Some((size_field, seq_field)) = header[4..].split_at_mut_checked(8) {
-        size_field.copy_from_slice(&be64(size));
-        seq_field.copy_from_slice(&be64(seq));
-    }
-    out.extend_from_slice(&header);
+    out.extend_from_slice(&header(size, seq));
     start
 }
 
