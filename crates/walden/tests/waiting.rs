@@ -29,6 +29,8 @@ struct Slow {
     disk: OsStorage,
     /// Making files, writing to the manifest, and syncing the folder.
     on: Arc<AtomicBool>,
+    /// Nothing is written to the manifest, so no segment is sealed.
+    held: Arc<AtomicBool>,
     manifest_syncs: Arc<AtomicU64>,
 }
 
@@ -47,7 +49,12 @@ fn pause(on: &AtomicBool) {
 
 impl Slow {
     fn new() -> Self {
-        Self { disk: OsStorage::new(), on: Arc::default(), manifest_syncs: Arc::default() }
+        Self {
+            disk: OsStorage::new(),
+            on: Arc::default(),
+            held: Arc::default(),
+            manifest_syncs: Arc::default(),
+        }
     }
 
     fn open_log(dir: &Path, config: Config) -> (Wal, Arc<AtomicBool>) {
@@ -85,6 +92,9 @@ impl File for SlowFile {
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         if self.manifest {
             pause(&self.of.on);
+            while self.of.held.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         self.file.write_at(buf, offset)
     }
@@ -337,6 +347,33 @@ fn appends_are_slowed_down_before_they_stop() {
         let stats = wal.stats();
         assert!(stats.rotations >= 11 && stats.pauses > 20, "{stats:?}");
         on.store(false, Ordering::Relaxed);
+        wal.close().unwrap();
+    });
+}
+
+/// While no segment can be sealed, the last one that may be open is filled to its last byte: however little of it is
+/// left, who fits there is not asked to pause for ever.
+#[test]
+fn the_last_segment_that_may_be_open_is_filled_to_its_end() {
+    within(30, || {
+        let dir = tempfile::tempdir().unwrap();
+        let slow = Slow::new();
+        let held = Arc::clone(&slow.held);
+        let clock = Arc::new(SystemClock::default());
+        let config = Config::os_cache().segment_size(4 << 20);
+        let wal = Wal::open_with(dir.path(), config, Arc::new(slow), clock).unwrap();
+        held.store(true, Ordering::Relaxed);
+        let payload = [7; 4000];
+        for _ in 0..4 {
+            // 28 bytes more each: 1041, then one that leaves 30 bytes, and one that takes them.
+            (0..1041).for_each(|_| _ = wal.append(payload).unwrap());
+            wal.append(&payload[..(4 << 20) - 1041 * 4028 - 28 - 30]).unwrap();
+            wal.append("ab").unwrap();
+        }
+        let stats = wal.stats();
+        assert!(stats.rotations == 3 && stats.seals == 0 && stats.pauses > 0, "{stats:?}");
+        held.store(false, Ordering::Relaxed);
+        wal.append("in the fifth").unwrap();
         wal.close().unwrap();
     });
 }
