@@ -5,14 +5,14 @@
                                             others for each commit
     python3 .ci/mutants.py --only NAME,...  try these
     python3 .ci/mutants.py --all            try all
-    python3 .ci/mutants.py ... --write-docs also run the rules' tests where the simulation found it, and write the
-                                            table in docs/mutations.md
+    python3 .ci/mutants.py ... --write-docs run both for each, and write the table in docs/mutations.md
 
 A patch begins with lines of its own: `Safeguard:` what it takes away and, where nothing can turn red, `Survives:` why.
-Each is applied to a copy of HEAD, the simulation is run, then the target `rules`. Fails where a patch does not apply,
-does not build, or turns nothing red. A patch that was never tried, or that nothing finds, is not in the sample: so the
-gate, which takes one, fails only where something that was found once is found no more. Results are kept in the target
-folder from run to run, and --write-docs writes all; what was not tried keeps its line in the table.
+Each is applied to a copy of HEAD, and the simulation or the target `rules` is run: first what the table says found it,
+then the other if that finds nothing (with --write-docs both). Fails where a patch does not apply, does not build, or
+turns nothing red. A patch that was never tried, or that nothing finds, is not in the sample: so the gate fails only
+where something that was found once is found no more. Results are kept in the target folder from run to run, and
+--write-docs writes all; what was not tried keeps its line in the table.
 """
 
 import argparse
@@ -38,6 +38,7 @@ SEEDS = 2000
 # A mutant may hang; so may nothing else. Where it seems to, it gets twice the time once more: the machine may have been
 # busy.
 SIMULATION_SECONDS, RULES_SECONDS = 180, 300
+RULES = ["cargo", "test", "--locked", "-q", "-p", "walden", "--features", "lz4,zstd", "--test", "rules"]
 
 # As the tests are built, but without what only debuggers need: most of the time goes into building.
 ENV = os.environ | {
@@ -125,8 +126,7 @@ def simulate(seeds):
 
 def rules():
     """The tests of the target `rules` that fail."""
-    command = ["cargo", "test", "--locked", "-q", "-p", "walden", "--features", "lz4,zstd", "--test", "rules"]
-    code, out = run_twice(command, RULES_SECONDS)
+    code, out = run_twice(RULES, RULES_SECONDS)
     if code is None:
         return ["hangs"]
     if code == 0:
@@ -134,27 +134,40 @@ def rules():
     return sorted(set(re.findall(r"^    (\w+(?:::\w+)+)$", out, re.M))) or ["fails"]
 
 
-def attempt(patch, seeds, both):
+def built_and_simulated(name, seeds):
+    failed = build(["cargo", "build", "--locked", "-q", "-p", "walden-sim", "--bin", "walden-sim"])
+    if failed:
+        sys.exit(f"{name} does not build:\n{failed}")
+    return simulate(seeds)
+
+
+def built_and_tested(name):
+    failed = build([*RULES, "--no-run"])
+    if failed:
+        sys.exit(f"the rules do not build with {name}:\n{failed}")
+    return rules()
+
+
+def attempt(patch, seeds, both, shown=""):
+    """What turns red. What found it when the table was written is asked first: mostly nothing else need be built then."""
     begun = time.monotonic()
+    name = patch.name if patch else "HEAD"
     applied = patch.apply() if patch else None
     if applied is not None and applied.returncode:
-        sys.exit(f"{patch.name} does not apply: {applied.stderr}")
+        sys.exit(f"{name} does not apply: {applied.stderr}")
+    simulation, tests = None, []
     try:
-        failed = build(["cargo", "build", "--locked", "-q", "-p", "walden-sim", "--bin", "walden-sim"])
-        if failed:
-            sys.exit(f"{patch.name if patch else 'HEAD'} does not build:\n{failed}")
-        simulation = simulate(seeds)
-        tests = []
-        if both or not simulation:
-            failed = build(["cargo", "test", "--locked", "-q", "-p", "walden", "--features", "lz4,zstd", "--test", "rules", "--no-run"])
-            if failed:
-                sys.exit(f"the rules do not build with {patch.name if patch else 'HEAD'}:\n{failed}")
-            tests = rules()
+        for asked in ["rules", "simulation"] if shown.startswith("`") else ["simulation", "rules"]:
+            if (simulation or tests) and not both:
+                break
+            if asked == "rules":
+                tests = built_and_tested(name)
+            else:
+                simulation = built_and_simulated(name, seeds)
     finally:
         if applied is not None:
             patch.apply("-R")
-    took = time.monotonic() - begun
-    return {"simulation": simulation, "rules": tests, "asked_rules": both or not simulation, "took": took}
+    return {"simulation": simulation, "rules": tests, "took": time.monotonic() - begun}
 
 
 def load():
@@ -233,14 +246,14 @@ def main():
     found = patches()
     check_all(found)
     chosen = choose(found, args)
-    results, survivors = load(), []
+    results, survivors, shown = load(), [], shown_in_table()
     if chosen:
         copy_head()
         untouched = attempt(None, args.seeds, True)
         if untouched["simulation"] or untouched["rules"]:
             sys.exit(f"red without any patch: {cell(untouched)}")
     for patch in chosen:
-        result = attempt(patch, args.seeds, args.write_docs)
+        result = attempt(patch, args.seeds, args.write_docs, shown.get(patch.name, ""))
         print(f"{patch.name}: {cell(result) or 'NOTHING'} ({result['took']:.0f} s)", flush=True)
         results[patch.name] = result
         RESULTS.write_text(json.dumps(results, indent=1))

@@ -1,5 +1,6 @@
 //! Positions across cuts and openings: what was seen is never silently followed by another history.
 
+use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -353,6 +354,34 @@ fn a_read_only_position_at_the_first_entry_that_is_left() {
             let entry = reader.read_next().unwrap().map(|entry| entry.payload.to_vec());
             assert_eq!(entry, Some(other(seq)), "{seq}, cut in front of {front}");
         }
+    }
+}
+
+/// As above, with segments of a few entries, which the new history does not begin where the old one did: a reader at the end
+/// of a segment that is gone finds what is there by its seq id, and does not take for damage that the next one begins with
+/// another.
+#[test]
+fn a_read_only_position_behind_a_segment_that_is_gone() {
+    for (read, front) in (3..=9).flat_map(|read| (4..=12).map(move |front| (read, front))) {
+        let lab = Lab::new(SyncStrategy::OsCache, 240);
+        let wal = lab.open();
+        Lab::append(&wal, 1..=read);
+        let log = lab.reader();
+        let mut reader = log.reader_at(1).unwrap();
+        for seq in 1..=read {
+            assert_eq!(reader.read_next().unwrap().unwrap().payload, payload(seq));
+        }
+        let _wal = replaced(&lab, wal, read, 14, front);
+        let next = reader.read_next().map(|entry| entry.unwrap().payload.to_vec());
+        // While the history is kept that tells of the cut at the back, that is what is said.
+        let right = match front.cmp(&(read + 1)) {
+            Ordering::Less => {
+                next.as_ref().is_err_and(|e| e.kind() == walden::ErrorKind::Truncated)
+            }
+            Ordering::Equal => next.as_ref().is_ok_and(|payload| *payload == other(read + 1)),
+            Ordering::Greater => next.as_ref().is_err_and(walden::Error::is_removed),
+        };
+        assert!(right, "{read} read, cut in front of {front}: {next:?}");
     }
 }
 
