@@ -148,11 +148,7 @@ fn peers(out: &mut String, results: &Results) -> fmt::Result {
         return Ok(());
     }
     writeln!(out, "\n## What each peer promises\n")?;
-    writeln!(
-        out,
-        "The place is in the source of the version named. RocksDB is left out: a figure through its crate would be of \
-         another build than the one that people run.\n"
-    )?;
+    writeln!(out, "The place is in the source of the version named.\n")?;
     writeln!(out, "| peer | with the kernel | durable | checksum | to be known |")?;
     writeln!(out, "| --- | --- | --- | --- | --- |")?;
     for facts in &results.peers {

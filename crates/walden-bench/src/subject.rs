@@ -77,6 +77,8 @@ pub(crate) enum Peer {
     Commitlog,
     ChunkedWal,
     Fjall,
+    Go,
+    RocksDb,
 }
 
 impl Peer {
@@ -89,6 +91,8 @@ impl Peer {
             Self::Commitlog => "commitlog",
             Self::ChunkedWal => "chunked-wal",
             Self::Fjall => "fjall",
+            Self::Go => "hungpdn/wal (Go)",
+            Self::RocksDb => "RocksDB",
         }
     }
 }

@@ -69,7 +69,7 @@ fn stores() -> Vec<(String, Store)> {
         ("bare group commit".to_owned(), Store::Bare(Bare::Group)),
     ];
     for durable in [true, false] {
-        for peer in peers::compiled().iter().copied().filter(|peer| peers::offers(*peer, durable)) {
+        for peer in peers::at_hand().into_iter().filter(|peer| peers::offers(*peer, durable)) {
             let promise = if durable { "durable" } else { "with the kernel" };
             stores.push((format!("{}, {promise}", peer.name()), Store::Peer { peer, durable }));
         }

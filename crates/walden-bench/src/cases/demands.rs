@@ -202,11 +202,12 @@ fn reading(sizes: &Sizes) -> Vec<Case> {
             Bound::Times(1.0),
         )
         .or_another();
-    for peer in peers::compiled() {
-        let subject = Subject::PeerRead { peer: *peer, records, payload: 128 };
+    for peer in peers::at_hand() {
+        let subject = Subject::PeerRead { peer, records, payload: 128 };
         first = match peer {
             Peer::Commitlog => first.beside(peer.name(), subject, Bound::Times(1.2)).or_another(),
             Peer::RaftEngine | Peer::Okaywal => first.beside(peer.name(), subject, Bound::Shown),
+            Peer::Go => first.beside(peer.name(), subject, Bound::Times(6.0)),
             _ => first,
         };
     }

@@ -106,7 +106,7 @@ const fn bare(bare: Bare) -> Store {
 
 /// The peers that give the guarantee.
 fn peers_of(durable: bool) -> impl Iterator<Item = Peer> {
-    peers::compiled().iter().copied().filter(move |peer| peers::offers(*peer, durable))
+    peers::at_hand().into_iter().filter(move |peer| peers::offers(*peer, durable))
 }
 
 /// Sets the peers beside Walden: those with checksums it must be ahead of, if it must at all.

@@ -3,7 +3,8 @@
 use super::{Sizes, append, bare, ours, peers_of, with_peers};
 use crate::case::{Bound, Case, Section};
 use crate::figures::{MIB_RATE, OPEN_MS, RESIDENT};
-use crate::subject::{Bare, Engine, Fixture, Store, Strategy, Subject, Walden, Way};
+use crate::peers;
+use crate::subject::{Bare, Engine, Fixture, Peer, Store, Strategy, Subject, Walden, Way};
 
 /// Every strategy with every engine.
 const SETTINGS: [(&str, Strategy, Engine); 6] = [
@@ -154,10 +155,11 @@ fn latencies() -> Vec<Case> {
         durable = durable.entry(name, paced(store, slow));
     }
     durable = durable.entry("bare write + sync", paced(bare(Bare::WriteSync), slow));
-    for peer in peers_of(false) {
+    let paced_by_us = |peer: &Peer| !peers::measures_itself(*peer);
+    for peer in peers_of(false).filter(paced_by_us) {
         kernel = kernel.entry(peer.name(), paced(Store::Peer { peer, durable: false }, fast));
     }
-    for peer in peers_of(true) {
+    for peer in peers_of(true).filter(paced_by_us) {
         durable = durable.entry(peer.name(), paced(Store::Peer { peer, durable: true }, slow));
     }
     vec![kernel.lasting(5.0, 3), durable.lasting(5.0, 3)]

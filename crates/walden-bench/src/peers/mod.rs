@@ -1,18 +1,21 @@
 //! The stores that Walden is compared with, each at the setting whose guarantee matches.
 //!
-//! They are compiled with the feature `peers`. RocksDB is not among them: its crate builds the C++ library from source
-//! or takes the system's, and a figure through either would be of another build than the one that people run.
+//! Those written in Rust are compiled in with the feature `peers`. The Go library and RocksDB are programs of their own:
+//! RocksDB's crate would build another RocksDB than the one that people run.
 
 #[cfg(feature = "peers")]
 mod chunked;
 #[cfg(feature = "peers")]
 mod commit;
 #[cfg(feature = "peers")]
+mod compiled;
+#[cfg(feature = "peers")]
 mod journal;
 #[cfg(feature = "peers")]
 mod nano;
 #[cfg(feature = "peers")]
 mod okay;
+mod programs;
 #[cfg(feature = "peers")]
 mod raft;
 #[cfg(feature = "peers")]
@@ -25,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::figures::{Figures, Result};
 use crate::store::Store;
 use crate::subject::Peer;
+use crate::work::append::{Load, as_fast_as_possible};
 
 /// What a peer promises, and where its source says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,40 +58,36 @@ pub(crate) const fn has_checksums(peer: Peer) -> bool {
     !matches!(peer, Peer::NanoWal)
 }
 
-/// The peers that were compiled in.
-pub(crate) const fn compiled() -> &'static [Peer] {
-    if cfg!(feature = "peers") {
-        &[
-            Peer::RaftEngine,
-            Peer::Walrus,
-            Peer::Okaywal,
-            Peer::NanoWal,
-            Peer::Commitlog,
-            Peer::ChunkedWal,
-            Peer::Fjall,
-        ]
-    } else {
-        &[]
-    }
+/// The peers that can be measured: those that were compiled in, and those whose programs are named.
+pub(crate) fn at_hand() -> Vec<Peer> {
+    compiled::ALL.into_iter().chain(programs::at_hand()).collect()
+}
+
+/// Whether a peer measures itself: then it can do no more than what its program does.
+pub(crate) const fn measures_itself(peer: Peer) -> bool {
+    programs::is_one(peer)
 }
 
 /// Opens a peer in `dir`.
-#[cfg(feature = "peers")]
 pub(crate) fn open(dir: &Path, peer: Peer, durable: bool) -> Result<Box<dyn Store>> {
-    let dir = dir.join("peer");
-    Ok(match peer {
-        Peer::RaftEngine => Box::new(raft::RaftEngine::open(&dir, durable)?),
-        Peer::Walrus => Box::new(walrus::Walrus::open(&dir, durable)?),
-        Peer::Okaywal => Box::new(okay::Okaywal::open(&dir)?),
-        Peer::NanoWal => Box::new(nano::NanoWal::open(&dir, durable)?),
-        Peer::Commitlog => Box::new(commit::Commitlog::open(&dir)?),
-        Peer::ChunkedWal => Box::new(chunked::Chunked::open(&dir, durable)?),
-        Peer::Fjall => Box::new(journal::Fjall::open(&dir, durable)?),
-    })
+    compiled::open(&dir.join("peer"), peer, durable)
+}
+
+/// Has a peer append as fast as it can.
+pub(crate) fn append(
+    dir: &Path,
+    peer: Peer,
+    durable: bool,
+    load: &Load,
+    seconds: f64,
+) -> Result<Figures> {
+    if measures_itself(peer) {
+        return programs::append(&dir.join("peer"), peer, durable, load, seconds);
+    }
+    as_fast_as_possible(&*open(dir, peer, durable)?, load, seconds)
 }
 
 /// Has a peer write `records` records and reads them back, again and again.
-#[cfg(feature = "peers")]
 pub(crate) fn read(
     dir: &Path,
     peer: Peer,
@@ -96,55 +96,40 @@ pub(crate) fn read(
     payload: usize,
 ) -> Result<Figures> {
     let dir = dir.join("peer");
-    let mut repeat = crate::work::clock::Repeat::new(seconds);
-    match peer {
-        Peer::RaftEngine => raft::read(&dir, records, payload, &mut repeat)?,
-        Peer::Commitlog => commit::read(&dir, records, payload, &mut repeat)?,
-        Peer::Okaywal => okay::read(&dir, records, payload, &mut repeat)?,
-        _ => return Err(format!("{} is not read", peer.name()).into()),
+    if measures_itself(peer) {
+        return programs::read(&dir, peer, seconds, records, payload);
     }
-    if repeat.last() != records {
-        return Err(format!("{} of {records} records read", repeat.last()).into());
-    }
-    Ok(repeat.figures(payload))
+    compiled::read(&dir, peer, seconds, records, payload)
 }
 
-/// What is known of those that were compiled in.
-#[cfg(feature = "peers")]
+/// What is known of those at hand.
 pub(crate) fn facts() -> Vec<Facts> {
-    compiled()
-        .iter()
-        .map(|peer| match peer {
-            Peer::RaftEngine => raft::facts(),
-            Peer::Walrus => walrus::facts(),
-            Peer::Okaywal => okay::facts(),
-            Peer::NanoWal => nano::facts(),
-            Peer::Commitlog => commit::facts(),
-            Peer::ChunkedWal => chunked::facts(),
-            Peer::Fjall => journal::facts(),
-        })
-        .collect()
-}
-
-#[cfg(not(feature = "peers"))]
-const WITHOUT: &str = "built without the feature `peers`";
-
-/// There is none.
-#[cfg(not(feature = "peers"))]
-pub(crate) fn open(_: &Path, _: Peer, _: bool) -> Result<Box<dyn Store>> {
-    Err(WITHOUT.into())
+    let facts = |peer| compiled::facts(peer).or_else(|| programs::facts(peer));
+    at_hand().into_iter().filter_map(facts).collect()
 }
 
 /// There is none.
 #[cfg(not(feature = "peers"))]
-pub(crate) fn read(_: &Path, _: Peer, _: f64, _: u64, _: usize) -> Result<Figures> {
-    Err(WITHOUT.into())
-}
+mod compiled {
+    use super::*;
 
-/// There are none.
-#[cfg(not(feature = "peers"))]
-pub(crate) fn facts() -> Vec<Facts> {
-    Vec::new()
+    pub(super) const ALL: [Peer; 0] = [];
+
+    pub(super) fn open(_: &Path, peer: Peer, _: bool) -> Result<Box<dyn Store>> {
+        Err(absent(peer))
+    }
+
+    pub(super) fn read(_: &Path, peer: Peer, _: f64, _: u64, _: usize) -> Result<Figures> {
+        Err(absent(peer))
+    }
+
+    pub(super) const fn facts(_: Peer) -> Option<Facts> {
+        None
+    }
+
+    fn absent(peer: Peer) -> crate::figures::Failure {
+        format!("{}: built without the feature `peers`", peer.name()).into()
+    }
 }
 
 #[cfg(all(test, feature = "peers"))]
@@ -154,7 +139,7 @@ mod tests {
 
     /// walrus is told its folder by the environment, so it is opened in child processes only.
     fn opened_here() -> impl Iterator<Item = Peer> {
-        compiled().iter().copied().filter(|peer| *peer != Peer::Walrus)
+        compiled::ALL.into_iter().filter(|peer| *peer != Peer::Walrus)
     }
 
     #[test]
@@ -189,11 +174,11 @@ mod tests {
     #[test]
     fn facts_say_what_is_offered() {
         let facts = facts();
-        assert_eq!(facts.len(), compiled().len());
-        for (peer, facts) in compiled().iter().zip(facts) {
+        assert!(facts.len() >= compiled::ALL.len());
+        for (peer, facts) in at_hand().into_iter().zip(facts) {
             assert_eq!(facts.name, peer.name());
-            assert_eq!(facts.kernel.is_some(), offers(*peer, false), "{}", facts.name);
-            assert_eq!(facts.durable.is_some(), offers(*peer, true), "{}", facts.name);
+            assert_eq!(facts.kernel.is_some(), offers(peer, false), "{}", facts.name);
+            assert_eq!(facts.durable.is_some(), offers(peer, true), "{}", facts.name);
         }
     }
 }

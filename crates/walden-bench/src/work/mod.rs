@@ -10,7 +10,7 @@ mod read;
 use std::path::{Path, PathBuf};
 
 use crate::figures::{Figures, RESIDENT, Result};
-use crate::subject::Subject;
+use crate::subject::{Store, Subject};
 use crate::{baseline, machine, peers, store};
 
 /// Where a measurement works, and for how long.
@@ -36,7 +36,10 @@ fn run(subject: &Subject, place: &Place) -> Result<Figures> {
     match *subject {
         Subject::Append { store, threads, payload, batch, most } => {
             let load = append::Load { threads, payload, batch, most, waits: store.waits() };
-            append::as_fast_as_possible(&*store::open(dir, &store)?, &load, seconds)
+            match store {
+                Store::Peer { peer, durable } => peers::append(dir, peer, durable, &load, seconds),
+                _ => append::as_fast_as_possible(&*store::open(dir, &store)?, &load, seconds),
+            }
         }
         Subject::Tickets { depth, payload } => append::tickets(dir, seconds, depth, payload),
         Subject::Paced { store, rate, payload } => {

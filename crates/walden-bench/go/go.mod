@@ -1,0 +1,3 @@
+module walden-bench/go-peer
+
+go 1.19
