@@ -38,7 +38,9 @@ SEEDS = 2000
 # A mutant may hang; so may nothing else. Where it seems to, it gets twice the time once more: the machine may have been
 # busy.
 SIMULATION_SECONDS, RULES_SECONDS = 180, 300
-RULES = ["cargo", "test", "--locked", "-q", "-p", "walden", "--features", "lz4,zstd", "--test", "rules"]
+# At 1 here, where building takes longer than running.
+LEVELS = [f"--config=profile.test.package.{name}.opt-level=1" for name in ("walden", "walden-sim")]
+RULES = ["cargo", "test", "--locked", "-q", *LEVELS, "-p", "walden", "--features", "lz4,zstd", "--test", "rules"]
 
 # As the tests are built, but without what only debuggers need: most of the time goes into building.
 ENV = os.environ | {
