@@ -19,7 +19,7 @@ pub(crate) const FONT: &str = "sans-serif";
 pub(crate) const INK: RGBColor = RGBColor(40, 40, 40);
 
 /// Told apart by people who see colours differently, too (Okabe and Ito), then some more.
-pub(crate) const COLOURS: [RGBColor; 12] = [
+pub(crate) const COLOURS: [RGBColor; 14] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -32,6 +32,8 @@ pub(crate) const COLOURS: [RGBColor; 12] = [
     RGBColor(0, 80, 60),
     RGBColor(170, 20, 60),
     RGBColor(150, 160, 0),
+    RGBColor(0, 0, 0),
+    RGBColor(250, 120, 190),
 ];
 
 /// What is drawn of the cases that name it. Both axes are logarithmic.
