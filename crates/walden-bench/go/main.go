@@ -100,6 +100,9 @@ func appendAll(dir, name string, args []string) error {
 		return fmt.Errorf("not understood: %q %q", name, args)
 	}
 	threads, payload, batch, most := n[0], noise(n[1]), n[2], n[3]
+	if threads == 0 || batch == 0 || (most > 0 && most < threads) {
+		return fmt.Errorf("nothing to do for each of %d threads, %d at a time, %d in all", threads, batch, most)
+	}
 	log, err := open(dir, strategy)
 	if err != nil {
 		return err
@@ -119,23 +122,20 @@ func appendAll(dir, name string, args []string) error {
 		wait.Add(1)
 		go func(thread int) {
 			defer wait.Done()
-			share := most / threads
-			for errs[thread] == nil {
-				for i := 0; i < between && errs[thread] == nil; i++ {
-					if most > 0 && counts[thread] >= share {
-						return
-					}
+			// Its own while it appends: neighbours in one line of a cache would slow each other.
+			var count, share = 0, most / threads
+			var err error
+			for err == nil && time.Since(begun) < limit && (most == 0 || count < share) {
+				for i := 0; i < between && err == nil && (most == 0 || count < share); i++ {
 					if batch == 1 {
-						errs[thread] = log.Write(payload)
+						err = log.Write(payload)
 					} else {
-						errs[thread] = log.WriteBatch(payloads)
+						err = log.WriteBatch(payloads)
 					}
-					counts[thread] += batch
-				}
-				if time.Since(begun) >= limit {
-					return
+					count += batch
 				}
 			}
+			counts[thread], errs[thread] = count, err
 		}(thread)
 	}
 	wait.Wait()

@@ -181,8 +181,9 @@ fn plain(out: &mut String, outcomes: &[&Outcome]) -> fmt::Result {
             let (least, most) = (short(spread.least), short(spread.most));
             write!(out, "| {} | {} | {least} to {most} |", named.label, short(spread.median))?;
             if resident {
-                let memory = outcome.spread(entry, RESIDENT).map_or(0.0, |spread| spread.median);
-                write!(out, " {} MiB |", short(memory))?;
+                let memory = outcome.spread(entry, RESIDENT);
+                let memory = memory.map(|spread| format!("{} MiB", short(spread.median)));
+                write!(out, " {} |", memory.unwrap_or_default())?;
             }
             writeln!(out)?;
         }

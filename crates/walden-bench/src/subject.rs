@@ -198,4 +198,14 @@ impl Subject {
             _ => None,
         }
     }
+
+    pub(crate) const fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Append { store: Store::Peer { peer, .. }, .. }
+            | Self::Paced { store: Store::Peer { peer, .. }, .. }
+            | Self::Sustained { store: Store::Peer { peer, .. }, .. }
+            | Self::PeerRead { peer, .. } => Some(*peer),
+            _ => None,
+        }
+    }
 }

@@ -55,3 +55,29 @@ fn wrong_arguments_are_refused_in_a_line() {
     assert_eq!(ran.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&ran.stderr).contains("no such case"));
 }
+
+/// A peer in a program of its own stands in the tables by what that prints; of its memory nothing is known, and nothing said.
+#[cfg(unix)]
+#[test]
+fn a_peer_that_is_a_program_stands_beside_the_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("peer");
+    let script =
+        "#!/bin/sh\nif [ \"$1\" = version ]; then echo 1.2.3; else echo 3000 1000000; fi\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let out = dir.path().join("out");
+    let ran = Command::new(env!("CARGO_BIN_EXE_walden-bench"))
+        .args(["run", "--tiny", "--rounds", "1", "--only", "1 thread, 128 B, single"])
+        .args([Path::new("--dir"), dir.path(), Path::new("--out"), &out])
+        .env("WALDEN_BENCH_GO", &program)
+        .output()
+        .unwrap();
+    let page = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let row = "\n| hungpdn/wal (Go) | 3.00 M | 3.00 M to 3.00 M |  |\n";
+    assert!(page.contains(row), "{page}");
+    assert!(page.contains("| hungpdn/wal (Go) 1.2.3 |"), "{page}");
+}

@@ -25,7 +25,10 @@ pub(crate) struct Place {
 /// Measures `subject` in this process.
 pub(crate) fn measure(subject: &Subject, place: &Place) -> Result<Figures> {
     let mut figures = run(subject, place)?;
-    if let Some(mib) = machine::most_resident() {
+    // Of a program that a peer is, this process knows no memory.
+    if !subject.peer().is_some_and(peers::measures_itself)
+        && let Some(mib) = machine::most_resident()
+    {
         figures.insert(RESIDENT.to_owned(), mib);
     }
     Ok(figures)
