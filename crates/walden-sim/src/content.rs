@@ -4,6 +4,7 @@
 //! without bytes is allocated and zero. Pages are shared between copies until written.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -118,6 +119,14 @@ impl Inode {
             }
         }
         n
+    }
+
+    /// What of the next page that was written to lies at or behind `offset`.
+    pub(crate) fn next_data(&self, offset: u64) -> Option<Range<u64>> {
+        let mut pages = self.pages.range(offset / size(PAGE)..);
+        let (page, _) = pages.find(|(_, bytes)| bytes.is_some())?;
+        let (begin, end) = (page * size(PAGE), (page + 1) * size(PAGE));
+        Some(offset.max(begin)..end.min(self.len)).filter(|data| !data.is_empty())
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8], offset: u64) {

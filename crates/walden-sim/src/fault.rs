@@ -36,7 +36,7 @@ pub enum OpKind {
     Allocate,
     /// `File::set_len`.
     SetLen,
-    /// `File::len`.
+    /// `File::len`, and `File::next_data`.
     Len,
     /// `File::modified`.
     Modified,

@@ -1,6 +1,7 @@
 //! The disk as `walden` sees it.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -239,6 +240,10 @@ impl File for SimFile {
         let n = buf.get_mut(..n).map_or(0, |buf| inode.read(buf, offset));
         state.world.read += size(n);
         Ok(n)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        self.look(OpKind::Len, |inode| inode.next_data(offset))
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {

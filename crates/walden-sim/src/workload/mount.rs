@@ -1,6 +1,7 @@
 //! The disk as a process sees it that goes on while the log's own is killed.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::SystemTime;
@@ -127,6 +128,10 @@ impl File for Open {
 
     fn len(&self) -> io::Result<u64> {
         self.now().len()
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        self.now().next_data(offset)
     }
 
     fn modified(&self) -> io::Result<SystemTime> {

@@ -1,6 +1,6 @@
 //! Reading: entries in order, in either direction, from anywhere, beside a writer.
 //!
-//! * `walk`: a position, and stepping from record to record; with `cursor` (the record at hand),
+//! * `walk`: a position, and stepping from record to record, `backward` too; with `cursor` (the record at hand),
 //!   `unpacked` (what it holds, if it is compressed), `locate` (where a seq id lies) and `fault` (what to say where something is wrong)
 //! * `reader`, `range`, `follower`: what users hold; with `time` (seeking by append time)
 //! * `read_only`: a log that another process may be writing; with `foreign` (what is known of it), `survey`
@@ -8,6 +8,7 @@
 //!
 //! Nothing here writes, and nothing takes the append lock.
 
+mod backward;
 mod collect;
 mod cursor;
 #[cfg(feature = "digest")]

@@ -7,24 +7,20 @@
 //!
 //! After an error the position is where it was, so that the same call gives the same answer.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::Path;
 
 use bytes::Bytes;
 
+use super::backward::Trail;
 use super::cursor::{Cursor, Held};
 use super::fault;
 use crate::error::{Error, Result};
-use crate::num;
 use crate::record::Header;
 use crate::segment::Segment;
 use crate::snapshot::{Snapshot, View};
 use crate::sync::Arc;
 use crate::watermark::{Level, truncated};
-
-/// How many passed records are remembered, for reading backwards where there is no index.
-const TRAIL: usize = 4096;
 
 /// How often a step is tried again because the log changed meanwhile.
 const RETRIES: u32 = 64;
@@ -42,8 +38,7 @@ pub(crate) struct Walk {
     end: u64,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) cursor: Option<Cursor>,
-    /// Records of the current segment that were passed on the way to one wanted: offset and seq id, in order.
-    trail: VecDeque<(u64, u64)>,
+    pub(super) trail: Trail,
     /// The window after which it was last asked what happened to the log meanwhile.
     asked: u64,
     /// Why the last try failed, while there is another.
@@ -66,7 +61,7 @@ impl Walk {
             end: 0,
             snapshot,
             cursor: None,
-            trail: VecDeque::new(),
+            trail: Trail::default(),
             asked: 0,
             failed: None,
             anew: false,
@@ -427,37 +422,9 @@ impl Walk {
         matches!(found, Ok(Some(found)) if found.header() == held.header())
     }
 
-    /// Holds the record with entry `target`, which ends at `end` of the current segment, or is the last one before
-    /// it.
-    ///
-    /// Footers are not followed: one flipped bit can make one lead to a record that a payload embeds. What
-    /// stands before is learnt by walking forward, from a place that the index proves, and remembered.
-    fn step_back(&mut self, end: u64, target: u64) -> Result<()> {
-        if end > 0
-            && let Some((offset, seq)) = self.trail.pop_back()
-            && let Some(held) = self.take(offset, Some(seq))?
-            && held.end() == end
-            && held.contains(target)
-        {
-            return Ok(());
-        }
-        self.locate(target)
-    }
-
-    /// Remembers the record at hand, which is about to be passed.
-    pub(super) fn remember(&mut self, held: Held) {
-        if self.trail.len() >= TRAIL {
-            self.trail.pop_front();
-        } else if self.trail.is_empty() {
-            // As many as a place that the index gives is away at most: grown once, not by doubling.
-            self.trail.reserve(num::index(crate::segment::EVERY));
-        }
-        self.trail.push_back((held.offset, held.seq()));
-    }
-
     /// Goes to the beginning of another segment.
     pub(super) fn enter(&mut self, segment: Arc<Segment>) -> Result<()> {
-        self.trail.clear();
+        self.trail.forget();
         match &mut self.cursor {
             Some(cursor) => cursor.enter(segment),
             None => {

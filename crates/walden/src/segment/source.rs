@@ -61,6 +61,10 @@ impl RecordSource {
         self.forget();
     }
 
+    pub(crate) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
     /// Reads so many bytes at once from now on.
     pub(crate) fn set_read_ahead(&mut self, read_ahead: u64) {
         self.read_ahead = read_ahead;
@@ -240,12 +244,41 @@ fn step(decoded: Decoded<'_>) -> Step<'_> {
     }
 }
 
-/// Whether all bytes of `file` from `from` to `to` are zero; with the first that is not.
+/// Whether all bytes of `file` from `from` to `to` are zero; with the first that is not. What was never written to, as most of a
+/// segment's space, is not read; but for the first piece, so that what is torn is seen whatever a filesystem says of it.
 pub(crate) fn first_nonzero(file: &dyn File, from: u64, to: u64) -> io::Result<Option<u64>> {
+    let behind = from.saturating_add(READ_AHEAD).min(to);
+    // All of it is asked before anything is read: kernels read ahead, and what they have read counts as written to.
+    let written = written_parts(file, behind, to)?;
     let mut buf = vec![0; num::index(READ_AHEAD.min(to.saturating_sub(from)))];
+    for part in std::iter::once(from..behind).chain(written) {
+        let found = nonzero_in(file, part, &mut buf)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// The parts of `from..to` that a byte may have been written to, in order; the last one may be longer.
+fn written_parts(file: &dyn File, from: u64, to: u64) -> io::Result<Vec<Range<u64>>> {
+    /// A file that is in more pieces is read from there on.
+    const MOST: usize = 1000;
+    let mut parts: Vec<Range<u64>> = Vec::new();
     let mut at = from;
     while at < to {
-        let want = num::index((to - at).min(num::size(buf.len())));
+        let Some(part) = file.next_data(at)?.filter(|part| part.start < to) else { break };
+        let end = if parts.len() < MOST { part.end.clamp(at + 1, to) } else { to };
+        parts.push(part.start.max(at)..end);
+        at = end;
+    }
+    Ok(parts)
+}
+
+fn nonzero_in(file: &dyn File, part: Range<u64>, buf: &mut [u8]) -> io::Result<Option<u64>> {
+    let mut at = part.start;
+    while at < part.end {
+        let want = num::index((part.end - at).min(num::size(buf.len())));
         let Some(piece) = buf.get_mut(..want) else { break };
         let got = read_full(file, piece, at)?;
         if got == 0 {

@@ -91,3 +91,90 @@ fn a_cut_knows_the_end_better_than_the_file() {
     assert_eq!(segment.end().unwrap(), 4, "told");
     assert_eq!(segment.end().unwrap(), 4, "kept");
 }
+
+/// Behind a hole of any length, and where a filesystem denies what stands close by.
+#[cfg(not(walden_model))]
+#[test]
+fn a_byte_that_is_not_zero_is_found() {
+    const LEN: u64 = 3 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    for at in [0, 1, 4096, READ_AHEAD - 1, READ_AHEAD, READ_AHEAD + 1, 1 << 20, LEN - 1] {
+        let file =
+            crate::storage::OsStorage::new().create(&dir.path().join(at.to_string())).unwrap();
+        file.allocate(0, LEN).unwrap();
+        file.write_at(b"x", at).unwrap();
+        assert_eq!(source::first_nonzero(&*file, 0, LEN).unwrap(), Some(at));
+        assert_eq!(source::first_nonzero(&*file, at + 1, LEN).unwrap(), None);
+        assert_eq!(source::first_nonzero(&*file, 0, at).unwrap(), None);
+    }
+}
+
+/// Counts what is read of a file.
+#[cfg(not(walden_model))]
+#[derive(Debug)]
+struct Counted(Arc<dyn File>, crate::sync::AtomicU64);
+
+#[cfg(not(walden_model))]
+impl File for Counted {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let read = self.0.read_at(buf, offset)?;
+        self.1.fetch_add(crate::num::size(read), crate::sync::Ordering::Relaxed);
+        Ok(read)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<std::ops::Range<u64>>> {
+        self.0.next_data(offset)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        no()
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        no()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        no()
+    }
+
+    fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
+        no()
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        no()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        no()
+    }
+}
+
+/// What the kernel has read ahead counts as written to: it must not lead on and on.
+#[cfg(not(walden_model))]
+#[test]
+fn reserved_space_is_not_read() {
+    const WRITTEN: u64 = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let file = crate::storage::OsStorage::new().create(&dir.path().join("a")).unwrap();
+    if file.allocate(0, 64 << 20).is_err() || file.next_data(0).unwrap().is_some() {
+        // This filesystem does not tell reserved space from what was written.
+        return;
+    }
+    for at in 0..WRITTEN / 4096 {
+        file.write_at(&[1; 4096], at * 4096).unwrap();
+    }
+    let file = Counted(file, crate::sync::AtomicU64::new(0));
+    for at in 0..WRITTEN / 4096 {
+        file.read_at(&mut [0; 4096], at * 4096).unwrap();
+    }
+    let before = file.1.load(crate::sync::Ordering::Relaxed);
+    assert_eq!(source::first_nonzero(&file, WRITTEN, 64 << 20).unwrap(), None);
+    let read = file.1.load(crate::sync::Ordering::Relaxed) - before;
+    assert!(read < 8 << 20, "{read} bytes were read");
+}

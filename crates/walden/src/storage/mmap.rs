@@ -10,6 +10,7 @@
 
 use std::ffi::c_void;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::Path;
 use std::ptr;
 use std::time::SystemTime;
@@ -209,6 +210,14 @@ impl File for MmapFile {
         let mut map = self.map.lock();
         map.unmap();
         self.os.set_len(len)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        self.os.next_data(offset)
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        self.os.will_read(offset, len);
     }
 
     fn warm(&self, to: u64) -> u64 {

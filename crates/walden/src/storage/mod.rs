@@ -16,6 +16,7 @@ mod os;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -222,6 +223,21 @@ pub trait File: Send + Sync + fmt::Debug {
     /// The operating system's.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// The next bytes at or behind `offset` that were written to; `None`: none up to the end. What this passes over was never
+    /// written to, or cut off, and reads as zeros. Who cannot tell says: all from `offset` on.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        Ok(Some(offset..u64::MAX))
+    }
+
+    /// A hint that the bytes `offset..offset + len` will be read soon: what reading them would have to wait for may be begun
+    /// now. Given by who reads backwards, which no filesystem guesses.
+    fn will_read(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
     }
 
     /// A hint that reserved space before `to` will be written to soon: what can be done ahead, off the way of an

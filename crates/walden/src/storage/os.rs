@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -202,6 +203,27 @@ impl File for OsFile {
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
     fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        use rustix::fs::{SeekFrom, seek};
+        // These move the file's own position, which nothing here goes by.
+        match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data..seek(&self.file, SeekFrom::Hole(data)).unwrap_or(u64::MAX))),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            // A filesystem that cannot tell, or cannot now: reading will.
+            Err(_) => Ok(Some(offset..u64::MAX)),
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn will_read(&self, offset: u64, len: u64) {
+        let advice = rustix::fs::Advice::WillNeed;
+        // Of no bytes the kernel would understand all. Where it fails, reading waits: no more than that.
+        if let Some(len) = std::num::NonZeroU64::new(len) {
+            _ = rustix::fs::fadvise(&self.file, offset, Some(len), advice);
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

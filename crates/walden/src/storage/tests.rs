@@ -106,3 +106,30 @@ fn a_file_that_says_too_much_ends_it() {
     write_full(&file, b"complete", 0).unwrap();
     assert_eq!(file.calls.lock().len(), 2);
 }
+
+/// Bytes here and there in reserved space, by `pwrite` and by a mapping: what is passed over is zero, and nothing is missed.
+#[cfg(not(walden_model))]
+#[test]
+fn what_is_passed_over_was_never_written_to() {
+    const LEN: u64 = 8 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let storages: [&dyn Storage; 2] = [&OsStorage::new(), &MmapStorage::new()];
+    for (i, storage) in storages.into_iter().enumerate() {
+        let file = storage.create(&dir.path().join(i.to_string())).unwrap();
+        file.allocate(0, LEN).unwrap();
+        let places = [5, 4095, 4096, 123_456, 1 << 20, (3 << 20) + 77, LEN - 1];
+        for (n, at) in places.into_iter().enumerate() {
+            file.write_at(b"x", at).unwrap();
+            let (mut from, mut passed) = (0, Vec::new());
+            while let Some(part) = file.next_data(from).unwrap() {
+                assert!(part.start >= from && part.end > part.start, "{part:?} from {from}");
+                passed.push(from..part.start);
+                from = part.end;
+            }
+            passed.push(from..u64::MAX);
+            for at in &places[..=n] {
+                assert!(passed.iter().all(|passed| !passed.contains(at)), "{at}: {passed:?}");
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -146,6 +147,16 @@ impl File for WatchedFile {
     fn len(&self) -> io::Result<u64> {
         self.look("length");
         self.inner.len()
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        self.look("holes");
+        self.inner.next_data(offset)
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        self.look("hint");
+        self.inner.will_read(offset, len);
     }
 
     fn warm(&self, to: u64) -> u64 {

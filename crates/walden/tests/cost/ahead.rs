@@ -64,6 +64,43 @@ fn a_lookup_reads_as_far_as_its_entry() {
     assert!(bytes <= most, "{bytes} bytes were read, {most} should do");
 }
 
+/// After a kill, all but the end of a segment is space that was never written to. The segment made ready is all of that.
+#[test]
+fn opening_does_not_read_what_was_never_written() {
+    let clock = SimClock::new(1);
+    let disk = SimDisk::with_clock(clock.clone());
+    let open = |storage: &CountingStorage| {
+        let config = Config::os_cache().maintenance(Maintenance::Manual);
+        let clock = Arc::new(clock.clone());
+        Wal::open_with(Path::new("/log"), config, Arc::new(storage.clone()), clock).unwrap()
+    };
+    let wal = open(&CountingStorage::new(Arc::new(disk.clone())));
+    fill(&wal, 1000);
+    let storage = CountingStorage::new(Arc::new(disk.kill()));
+    assert_eq!(open(&storage).next_seq(), 1001);
+    let (_, read) = of(&storage.take(), ".wal", "read");
+    assert!(read < 2 << 20, "{read} bytes of segments of 64 MiB were read");
+}
+
+/// Forwards, the kernel sees it by itself.
+#[test]
+fn who_reads_backwards_asks_for_what_comes() {
+    let (wal, storage) = simulated(Config::os_cache().segment_size(1 << 20));
+    fill(&wal, 20_000);
+    let total = 20_000 * RECORD;
+    storage.take();
+    let mut reader = wal.reader_at(20_001).unwrap();
+    reader.read_prev().unwrap().unwrap();
+    assert_eq!(of(&storage.take(), ".wal", "hint"), (0, 0), "for a single entry");
+    while reader.read_prev().unwrap().is_some() {}
+    let counts = storage.take();
+    let (_, asked) = of(&counts, ".wal", "hint");
+    // All but what is read before it shows which way it goes, in each of the segments: of two blocks of 32.
+    assert!(asked <= total && asked >= total - 4 * 64 * RECORD, "{asked} of {total}: {counts:?}");
+    while reader.read_next().unwrap().is_some() {}
+    assert_eq!(of(&storage.take(), ".wal", "hint"), (0, 0), "forwards");
+}
+
 /// By the log's upkeep, so that an append finds its pages present; not in `Always`, whose syncs would write them.
 #[test]
 fn space_is_made_present_ahead_of_appends() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -163,6 +164,16 @@ impl File for CountingFile {
     fn len(&self) -> io::Result<u64> {
         self.count("length", 0);
         self.inner.len()
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        self.count("holes", 0);
+        self.inner.next_data(offset)
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        self.count("hint", usize::try_from(len).unwrap());
+        self.inner.will_read(offset, len);
     }
 
     fn warm(&self, to: u64) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,6 +47,11 @@ impl Storage for Used {
 
 impl File for UsedFile {
     forward!(self, self.inner; read_at, write_at, sync_data, sync_all, set_len, len, modified);
+
+    /// It knows nothing of them.
+    fn next_data(&self, _: u64) -> io::Result<Option<Range<u64>>> {
+        Ok(None)
+    }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let from = self.inner.len()?.max(offset);
