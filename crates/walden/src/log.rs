@@ -24,6 +24,7 @@ use crate::write::group_commit::Leadership;
 use crate::write::next::allocate_ahead;
 use crate::write::open::{Extent, OpenSegment};
 use crate::write::pack::Packing;
+use crate::write::sharing::Sharing;
 
 /// How far the time of day may run ahead of the steady clock before it counts as a jump: clocks are set by
 /// small steps.
@@ -67,6 +68,7 @@ pub(crate) struct Log {
     pub(crate) packing: Option<Packing>,
     /// The append lock.
     pub(crate) appender: Mutex<Appender>,
+    pub(crate) sharing: Sharing,
     /// Appends wait here for room, a turn, or the end of a cut.
     pub(crate) room: Condvar,
     /// Bytes from its start that the active segment is asked to grow to. Under shuttle: `appends::rotation`.
@@ -146,6 +148,7 @@ impl Log {
             encoders: Encoders::new(),
             packing: settings.packs_appends().then(Packing::new),
             appender: Mutex::new(Appender::new(open.clone(), begin, allocated)),
+            sharing: Sharing::default(),
             room: Condvar::new(),
             grow_to: AtomicU64::new(0),
             open: Mutex::new(open.into_iter().collect()),

@@ -5,7 +5,8 @@ use crate::sync::{AtomicU64, Ordering};
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counted while the log runs. Uncontended adds; no lock, no registry. Nothing but `bytes_appended` is
-        /// decided by them, which is added to under the append lock (under shuttle: `tickets::ready_to_submit`).
+        /// decided by them, which is added to under the append lock (under shuttle: `tickets::ready_to_submit`); and by `appends`
+        /// how long a thread waits for that lock.
         #[derive(Debug, Default)]
         pub(crate) struct Counters { $(pub(crate) $name: AtomicU64,)* }
 

@@ -4,7 +4,7 @@
 //! latch's cause, the manifest's latch) are set and read without waiting, and are no points of that kind.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
 #[cfg(walden_model = "loom")]
@@ -47,6 +47,15 @@ impl<T> Mutex<T> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(self, self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The lock, if nobody has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(MutexGuard(self, guard)),
+            Err(TryLockError::Poisoned(guard)) => Some(MutexGuard(self, guard.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Here, threads have it in every order anyway.
@@ -150,6 +159,9 @@ mod fenced {
             impl $name {
                 pub(crate) fn fetch_add(&self, by: $value, order: Ordering) -> $value {
                     fenced(order, || self.0.fetch_add(by, order))
+                }
+                pub(crate) fn fetch_sub(&self, by: $value, order: Ordering) -> $value {
+                    fenced(order, || self.0.fetch_sub(by, order))
                 }
                 pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
                     fenced(order, || self.0.fetch_max(value, order))

@@ -1,9 +1,9 @@
 //! std's.
 #![expect(clippy::disallowed_types, reason = "the one place that may use std's mutex")]
 
-use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Condvar, MutexGuard};
+use std::sync::{PoisonError, TryLockError};
 pub(crate) use std::thread::yield_now;
 pub(crate) use std::thread_local;
 use std::time::Duration;
@@ -24,15 +24,24 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The lock, if nobody has it.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// As [`lock`](Self::lock), for what is done once in a segment beside appends that have the lock nearly all the time.
     /// Who sleeps until it is free finds it taken again, since std's mutex is given to whoever comes first; and each append
     /// pays for waking him. Looking again and again finds the moment in between.
     pub(crate) fn lock_between(&self) -> MutexGuard<'_, T> {
         for _ in 0..LOOKS {
-            match self.0.try_lock() {
-                Ok(guard) => return guard,
-                Err(std::sync::TryLockError::Poisoned(guard)) => return guard.into_inner(),
-                Err(std::sync::TryLockError::WouldBlock) => std::hint::spin_loop(),
+            match self.try_lock() {
+                Some(guard) => return guard,
+                None => std::hint::spin_loop(),
             }
         }
         self.lock()
@@ -40,7 +49,7 @@ impl<T> Mutex<T> {
 
     /// Whether somebody has it now.
     pub(crate) fn is_held(&self) -> bool {
-        matches!(self.0.try_lock(), Err(std::sync::TryLockError::WouldBlock))
+        self.try_lock().is_none()
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! Under `OsCache`, and for large records, [`through`] takes the first two as one.
 //!
+//! Two threads that append all the time take the append lock by turns ([`sharing`]).
+//!
 //! [`next`] makes segments ready, [`open`] is the list of segments that are not sealed yet, [`pace`] slows appends
 //! down before they would have to stop.
 //!
@@ -22,6 +24,7 @@ pub(crate) mod next;
 pub(crate) mod open;
 pub(crate) mod pace;
 pub(crate) mod pack;
+pub(crate) mod sharing;
 pub(crate) mod submit;
 mod through;
 pub(crate) mod ticket;

@@ -267,7 +267,7 @@ impl Log {
     /// The append lock, with everything a record of `len` bytes needs.
     #[inline(always)]
     pub(super) fn room_for(&self, len: u64, own_turn: bool) -> Result<MutexGuard<'_, Appender>> {
-        let appender = self.appender.lock();
+        let appender = self.lock_to_append();
         if self.is_free(&appender, len, own_turn) {
             return Ok(appender);
         }

@@ -79,7 +79,7 @@ impl Log {
     #[inline(always)]
     fn at_once(&self, content: &Content<'_>, (count, len): (u64, u64)) -> Result<Option<Appended>> {
         let now = self.clock.now_coarse_micros();
-        let mut guard = self.appender.lock();
+        let mut guard = self.lock_to_append();
         let appender = &mut *guard;
         if self.watermark.written() != appender.next_seq || !self.has_room(appender, len)? {
             return Ok(None);
