@@ -247,7 +247,10 @@ def choose(found, args):
             sys.exit(f"the table in {DOCS.name} shows no patch as caught")
         head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
         begin = int(head, 16) % len(found)
-        return (found[begin:] + found[:begin])[: args.sample]
+        # All of one kind: the untouched tree, too, is built and asked for each.
+        first = {patch.name: questions(shown_in_table()[patch.name], False)[0] for patch in found}
+        ring = found[begin:] + found[:begin]
+        return [patch for patch in ring if first[patch.name] == first[ring[0].name]][: args.sample]
     return found if args.all else []
 
 
