@@ -68,6 +68,7 @@ pub(crate) struct Log {
     pub(crate) packing: Option<Packing>,
     /// The append lock.
     pub(crate) appender: Mutex<Appender>,
+    /// Who waits for it.
     pub(crate) sharing: Sharing,
     /// Appends wait here for room, a turn, or the end of a cut.
     pub(crate) room: Condvar,

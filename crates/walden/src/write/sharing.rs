@@ -13,9 +13,14 @@ use super::appender::Appender;
 use crate::log::Log;
 use crate::sync::{AtomicU64, AtomicUsize, MutexGuard, Ordering};
 
-/// When to look whether the one with the lock still appends, in pauses of the processor: after some 2 microseconds, 8 and
-/// 20, where a pause takes 25 ns. If it does not, there is nothing to wait for.
-const LOOKS: [u32; 3] = [80, 240, 480];
+/// When to look whether the one with the lock still appends. If it does not, there is nothing to wait for. An append takes
+/// up to 2 microseconds while what it changes comes over from the other's cache.
+const LOOKS: [Duration; 3] =
+    [Duration::from_micros(4), Duration::from_micros(10), Duration::from_micros(20)];
+
+/// Pauses of the processor after which to look in any case: some 100 microseconds, where one takes 25 ns. A clock may stand
+/// still.
+const MOST_PAUSES: usize = 4000;
 
 /// Who waits so soon after another did appends all the time, as that one does. Longer than the longest wait, and shorter than
 /// what lies between two that meet by chance.
@@ -27,7 +32,7 @@ const CROWDED: usize = 1000;
 /// Who waits for the append lock to append.
 #[derive(Debug, Default)]
 pub(crate) struct Sharing {
-    // All decide of speed alone: `stress::everything_at_once`; under shuttle `appends`.
+    // All decide of speed alone: `cost::waiting::two_that_append_all_the_time_take_turns`; under shuttle `appends`.
     waiting: AtomicUsize,
     crowded: AtomicUsize,
     /// When somebody last began to wait (`Clock::elapsed`, in nanoseconds).
@@ -81,7 +86,7 @@ impl Log {
         }
         let now = self.clock.elapsed();
         if self.sharing.come(now) {
-            self.let_others_go_on();
+            self.let_others_go_on(now);
         }
         let appender = self.appender.lock();
         self.sharing.go(now);
@@ -89,16 +94,27 @@ impl Log {
     }
 
     /// Waits while others append, for a while.
-    fn let_others_go_on(&self) {
+    fn let_others_go_on(&self, begun: Duration) {
         let appends = || self.counters.appends.load(Ordering::Relaxed);
         let mut before = appends();
-        for pauses in LOOKS {
-            (0..pauses).for_each(|_| std::hint::spin_loop());
+        for look in LOOKS {
+            self.pause_until(begun.saturating_add(look));
             let now = appends();
             if now == before || !self.sharing.is_alone() {
                 return;
             }
             before = now;
+        }
+    }
+
+    fn pause_until(&self, then: Duration) {
+        /// Reading a clock takes as long as one or two.
+        const PAUSES: usize = 16;
+        for _ in 0..MOST_PAUSES / PAUSES {
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+            if self.clock.elapsed() >= then {
+                return;
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Followers that have all there is: how often a thousand of them wake up, by the kernel's count.
+//! How often threads go to sleep, by the kernel's count: a thousand followers that have all there is, and two that append.
 
 use std::path::Path;
 use std::sync::Barrier;
@@ -79,5 +79,25 @@ fn a_thousand_followers_sleep_until_there_is_something() {
         assert_eq!(once, FOLLOWERS, "all were told");
         wal.append("other").unwrap();
     });
+    wal.close().unwrap();
+}
+
+/// std's mutex alone has each wake the other at every tenth append or so.
+#[test]
+fn two_that_append_all_the_time_take_turns() {
+    const APPENDS: u64 = 200_000;
+    let dir = tempfile::tempdir().unwrap();
+    let wal = Wal::open(dir.path(), Config::os_cache()).unwrap();
+    let slept = std::thread::scope(|scope| {
+        let append = || {
+            (0..APPENDS).for_each(|_| _ = wal.append([7; 128]).unwrap());
+            let own = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let count = own.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            count.unwrap().trim().parse::<u64>().unwrap()
+        };
+        let two = [scope.spawn(append), scope.spawn(append)];
+        two.map(|thread| thread.join().unwrap()).iter().sum::<u64>()
+    });
+    assert!(slept < 2 * APPENDS / 30, "{slept} times asleep in {} appends", 2 * APPENDS);
     wal.close().unwrap();
 }
