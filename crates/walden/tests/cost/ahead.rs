@@ -82,6 +82,32 @@ fn opening_does_not_read_what_was_never_written() {
     assert!(read < 2 << 20, "{read} bytes of segments of 64 MiB were read");
 }
 
+/// Of real files, too, where what the kernel has read ahead counts as written to: it must not lead on and on.
+#[cfg(target_os = "linux")]
+#[test]
+fn opening_after_a_kill_does_not_read_reserved_space() {
+    use walden::storage::{OsStorage, Storage};
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = OsStorage::new().create(&dir.path().join("a")).unwrap();
+    if file.allocate(0, 1 << 20).is_err() || file.next_data(0).unwrap().is_some() {
+        return skipped("this filesystem does not tell reserved space from what was written");
+    }
+    let engines: [(&str, Arc<dyn Storage>); 2] =
+        [("OsCache", Arc::new(OsStorage::new())), ("OsCache+mmap", Arc::new(MmapStorage::new()))];
+    for (way, inner) in engines {
+        let log = dir.path().join(way);
+        super::child::killed(&log, way);
+        let storage = CountingStorage::new(inner);
+        let config = super::Way::named(way).config();
+        let clock = Arc::new(SystemClock::default());
+        let wal = Wal::open_with(&log, config, Arc::new(storage.clone()), clock).unwrap();
+        let (_, read) = of(&storage.take(), ".wal", "read");
+        // Pages that were made present ahead count as written to.
+        assert!(wal.next_seq() == 1001 && read < 16 << 20, "{way}: {read} bytes were read");
+    }
+}
+
 /// Forwards, the kernel sees it by itself.
 #[test]
 fn who_reads_backwards_asks_for_what_comes() {

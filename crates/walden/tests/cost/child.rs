@@ -40,6 +40,12 @@ fn child() {
             }
             counted_reads(&wal, count);
         }
+        "back" => {
+            counted_appends(&wal, &payload, count - count.min(1000));
+            let mut reader = wal.reader_at(wal.next_seq()).unwrap();
+            while reader.read_prev().unwrap().is_some() {}
+        }
+        "killed" => std::process::abort(),
         other => panic!("{other}"),
     }
 }
@@ -75,14 +81,28 @@ pub(crate) fn run_under(
     count: usize,
 ) -> Output {
     let log = dir.join(format!("{work}-{way}-{count}"));
-    let args = format!("{work}:{way}:{maintenance}:{count}:{}", log.display());
-    let out = watcher
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "child::child", "--test-threads=1"])
-        .env(CHILD, args)
-        .output()
-        .unwrap();
+    let program = std::env::current_exe().unwrap();
+    let out = does(watcher.arg(program), &log, (work, way, maintenance), count);
     assert!(out.status.success(), "{work}, {way}: {}", String::from_utf8_lossy(&out.stderr));
     std::fs::remove_dir_all(log).unwrap();
     out
+}
+
+/// Has some thousand entries appended to `log` by a process that is gone then, with nothing closed.
+pub(crate) fn killed(log: &Path, way: &str) {
+    let program = std::env::current_exe().unwrap();
+    let out = does(&mut Command::new(program), log, ("killed", way, "thread"), 1000);
+    assert!(!out.status.success() && log.exists(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// What the program prints that does the child's work on `log`.
+fn does(
+    program: &mut Command,
+    log: &Path,
+    (work, way, maintenance): (&str, &str, &str),
+    count: usize,
+) -> Output {
+    let args = format!("{work}:{way}:{maintenance}:{count}:{}", log.display());
+    let child = program.args(["--exact", "child::child", "--test-threads=1"]);
+    child.env(CHILD, args).output().unwrap()
 }

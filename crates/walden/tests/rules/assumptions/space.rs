@@ -141,6 +141,24 @@ fn old_records_that_fit_place_and_seq_id() {
     assert!(found[3..].iter().eq((4..=60).map(ghost).collect::<Vec<_>>().iter()));
 }
 
+/// Whatever the filesystem says of it, what stands behind the last record is seen, and kept aside before it is cut off.
+#[test]
+fn what_a_filesystem_denies_is_kept_aside() {
+    for old in [noise as Old, records_of_another] {
+        let lab = Lab::new(SyncStrategy::Always, 3000);
+        let wal = open_over(&lab, Used { disk: lab.disk.clone(), old }).unwrap();
+        Lab::append(&wal, 1..=3);
+        let killed = lab.kill();
+        let wal = open_over(&killed, Used { disk: killed.disk.clone(), old }).unwrap();
+        let cut = wal.recovery().cut.unwrap();
+        let kept: Vec<u8> =
+            cut.kept_in.iter().flat_map(|path| killed.disk.read_file(path).unwrap()).collect();
+        let end = (1..=3).map(|seq| record(seq, &payload(seq)).len() as u64).sum();
+        assert_eq!(kept, old(end, 3000 - end), "{cut:?}");
+        assert_eq!(entries(&wal), (1, payloads(1..=3)));
+    }
+}
+
 /// A reader beside the writer comes to what is behind the last record: it sees the end there, or names the place; and goes
 /// on once an entry is written over it.
 #[test]
