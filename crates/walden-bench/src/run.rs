@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::figures::{Figures, Result};
+use crate::machine;
 use crate::results::{Outcome, Results};
 use crate::subject::{Fixture, Subject};
 
@@ -127,6 +128,7 @@ impl Bench {
         command.arg(serde_json::to_string(subject)?);
         // walrus is told its folder, and to be silent, by the environment alone.
         command.env("WALRUS_DATA_DIR", work.join("peer")).env("WALRUS_QUIET", "1");
+        machine::fetch_memory(subject.fills())?;
         let patience = PATIENCE + Duration::from_secs_f64(5.0 * seconds);
         let done = self.wait_for(&mut command, patience);
         let figures = done.and_then(|()| Ok(serde_json::from_slice(&fs::read(&result)?)?));

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::OVERHEAD;
+
 /// When an append returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Strategy {
@@ -196,6 +198,14 @@ impl Subject {
             | Self::Seek { fixture }
             | Self::Open { fixture } => Some(*fixture),
             _ => None,
+        }
+    }
+
+    /// Bytes of the page cache that it fills, where that is bounded: of the first so many MiB.
+    pub(crate) const fn fills(&self) -> u64 {
+        match self {
+            Self::Append { payload, most, .. } => *most * (*payload + OVERHEAD) as u64,
+            _ => 0,
         }
     }
 

@@ -12,6 +12,9 @@ const WALDEN: &str = "Walden";
 /// Segments (MiB) of which four, as many as can be open, take the first GiB: faster than the disk does.
 const BURST: u64 = 256;
 
+/// Where four of those are full sooner than the disk can have sealed one.
+const LARGE_BURST: u64 = 512;
+
 pub(super) fn cases(sizes: &Sizes) -> Vec<Case> {
     let mut cases = handed_over(sizes);
     cases.push(sustained());
@@ -144,13 +147,16 @@ fn batches(sizes: &Sizes) -> Vec<Case> {
 }
 
 fn large_payloads(sizes: &Sizes) -> Vec<Case> {
-    let walden = Store::Walden(Walden::new(Strategy::OsCache, Engine::Os).segments(BURST));
+    let walden = |mib| Store::Walden(Walden::new(Strategy::OsCache, Engine::Os).segments(mib));
     [(64 << 10, "64 KiB"), (1 << 20, "1 MiB")]
         .into_iter()
         .map(|(payload, name)| {
             let first = sizes.first_mib;
             case(format!("OsCache, 1 thread, {name}, os, the first {first} MiB"))
-                .entry(format!("Walden, segments of {BURST} MiB"), burst(sizes, walden, payload, 1))
+                .entry(
+                    format!("Walden, segments of {LARGE_BURST} MiB"),
+                    burst(sizes, walden(LARGE_BURST), payload, 1),
+                )
                 .beside(
                     "record encoded, `write`",
                     burst(sizes, bare(Bare::Write), payload, 1),
@@ -161,6 +167,11 @@ fn large_payloads(sizes: &Sizes) -> Vec<Case> {
                     burst(sizes, bare(Bare::Blocks), payload, 1),
                     Bound::Shown,
                 )
+                .entry(
+                    format!("Walden, segments of {BURST} MiB"),
+                    burst(sizes, walden(BURST), payload, 1),
+                )
+                .want(RATE, 3, 1, Bound::Shown)
         })
         .collect()
 }

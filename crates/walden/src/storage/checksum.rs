@@ -4,8 +4,9 @@
 //! it, two things are (`docs/design.md`). Few bytes: the crate reads byte by byte up to an aligned address, which such
 //! processors do not ask for; 144 bytes, a record of 128, take 28 ns by the crate and 13 by the loop here. Many bytes: one
 //! half of the processor can multiply polynomials while another sums by the instruction for it; 64 KiB take 11.6 us by
-//! the crate and 6.7 here. Not optimised, each step of that is a call: 490 us, by the crate 86; so with debug assertions, which
-//! such builds have, the crate computes it. In this folder because what only some processors have is called by `unsafe`.
+//! the crate and 6.7 here, and where 32 bytes can be multiplied at once, on another processor, 3.5 and 2.3. Not optimised, each
+//! step of that is a call: 490 us, by the crate 86; so with debug assertions, which such builds have, the crate computes it. In
+//! this folder because what only some processors have is called by `unsafe`.
 
 /// The checksum of `bytes`.
 #[inline]
@@ -18,144 +19,29 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
 pub(crate) fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("sse4.2") {
-        if bytes.len() < x86::SHORT_BLOCK {
+        if bytes.len() < x86::wide::LEAST {
             // SAFETY: the processor has SSE 4.2, which is all that the function asks for.
             return unsafe { x86::short(crc, bytes) };
         }
-        if !cfg!(debug_assertions) && x86::has_long() {
+        if !cfg!(debug_assertions) && x86::wide::is_known() {
             // SAFETY: the processor has what the function asks for.
-            return unsafe { x86::long(crc, bytes) };
+            return unsafe { x86::wide::crc(crc, bytes) };
+        }
+        if bytes.len() < x86::narrow::LEAST {
+            // SAFETY: as above.
+            return unsafe { x86::short(crc, bytes) };
+        }
+        if !cfg!(debug_assertions) && x86::narrow::is_known() {
+            // SAFETY: the processor has what the function asks for.
+            return unsafe { x86::narrow::crc(crc, bytes) };
         }
     }
     crc32c::crc32c_append(crc, bytes)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[expect(clippy::cast_possible_truncation, reason = "the instruction leaves the upper half zero")]
-#[expect(
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "registers hold bits, not numbers"
-)]
-mod x86 {
-    use std::arch::x86_64::{
-        __m128i, _mm_clmulepi64_si128, _mm_crc32_u8, _mm_crc32_u32, _mm_crc32_u64,
-        _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_extract_epi64, _mm_set_epi64x, _mm_xor_si128,
-    };
-
-    /// Bytes of a block that are folded by multiplying, and that are summed, in each round of both.
-    const FOLDED: usize = 64;
-    const SUMMED: usize = 24;
-
-    /// Bytes of a block of 8 rounds: with fewer, putting both parts together takes longer than is saved.
-    pub(super) const SHORT_BLOCK: usize = 8 * (FOLDED + SUMMED);
-    const LONG_BLOCK: usize = 64 * (FOLDED + SUMMED);
-
-    /// x to the power of `n` modulo the polynomial, bits in the order of the checksum's: the highest is that of x^0.
-    const fn power(n: usize) -> i64 {
-        let mut crc = 1_u32 << 31;
-        let mut i = 0;
-        while i < n {
-            crc = (crc >> 1) ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
-            i += 1;
-        }
-        crc as i64
-    }
-
-    /// Moves 16 bytes onto those that stand `bytes` behind: a factor for each half. Both are a power of x by 32
-    /// off, since the halves are 64 apart and the product of reflected numbers comes out one lower (hence the shift).
-    const fn onto(bytes: usize) -> (i64, i64) {
-        (power(8 * bytes + 32) << 1, power(8 * bytes - 32) << 1)
-    }
-
-    /// Moves a checksum over `bytes` that follow, with [`_mm_crc32_u64`] of the product, which is x^33 more.
-    const fn over(bytes: usize) -> i64 {
-        power(8 * bytes - 33)
-    }
-
-    const BY_ROUND: (i64, i64) = onto(FOLDED);
-    const BY_LANE: (i64, i64) = onto(16);
-    const OVER_SHORT: i64 = over(SHORT_BLOCK / (FOLDED + SUMMED) * SUMMED);
-    const OVER_LONG: i64 = over(LONG_BLOCK / (FOLDED + SUMMED) * SUMMED);
-
-    /// Whether the processor has what [`long`] asks for.
-    #[inline]
-    pub(super) fn has_long() -> bool {
-        std::arch::is_x86_feature_detected!("sse4.2")
-            && std::arch::is_x86_feature_detected!("pclmulqdq")
-    }
-
-    /// One instruction after the other.
-    #[target_feature(enable = "sse4.2")]
-    pub(super) fn short(crc: u32, bytes: &[u8]) -> u32 {
-        let (words, rest) = bytes.as_chunks();
-        let mut crc = sum(u64::from(!crc), words) as u32;
-        let mut rest = rest;
-        if let Some((half, last)) = rest.split_first_chunk() {
-            crc = _mm_crc32_u32(crc, u32::from_le_bytes(*half));
-            rest = last;
-        }
-        !rest.iter().fold(crc, |crc, byte| _mm_crc32_u8(crc, *byte))
-    }
-
-    /// Block after block, and the rest as [`short`].
-    #[target_feature(enable = "sse4.2,pclmulqdq")]
-    pub(super) fn long(crc: u32, bytes: &[u8]) -> u32 {
-        let (long, rest) = bytes.as_chunks::<LONG_BLOCK>();
-        let (middle, rest) = rest.as_chunks::<SHORT_BLOCK>();
-        let crc = long.iter().fold(u64::from(!crc), |crc, bytes| block(crc, bytes, OVER_LONG));
-        let crc = middle.iter().fold(crc, |crc, bytes| block(crc, bytes, OVER_SHORT));
-        short(!(crc as u32), rest)
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse4.2")]
-    fn sum(crc: u64, words: &[[u8; 8]]) -> u64 {
-        words.iter().fold(crc, |crc, word| _mm_crc32_u64(crc, u64::from_le_bytes(*word)))
-    }
-
-    /// The first part of a block is folded into 64 bytes that have the same checksum, while the second is summed.
-    #[inline]
-    #[target_feature(enable = "sse4.2,pclmulqdq")]
-    fn block(crc: u64, bytes: &[u8], over: i64) -> u64 {
-        let (first, second) = bytes.split_at(bytes.len() / (FOLDED + SUMMED) * FOLDED);
-        let (first, second) = (first.as_chunks::<FOLDED>().0, second.as_chunks::<SUMMED>().0);
-        let mut lanes = [_mm_set_epi64x(0, 0); FOLDED / 16];
-        let mut summed = 0;
-        for (i, (folds, sums)) in first.iter().zip(second).enumerate() {
-            for (lane, bytes) in lanes.iter_mut().zip(folds.as_chunks().0) {
-                *lane = fold(*lane, BY_ROUND, load(bytes));
-            }
-            if i == 0 {
-                lanes[0] = _mm_xor_si128(lanes[0], _mm_cvtsi64_si128(crc as i64));
-            }
-            summed = sum(summed, sums.as_chunks().0);
-        }
-        let [a, b, c, d] = lanes;
-        let last = fold(fold(fold(a, BY_LANE, b), BY_LANE, c), BY_LANE, d);
-        let crc = _mm_crc32_u64(0, _mm_cvtsi128_si64(last) as u64);
-        let crc = _mm_crc32_u64(crc, _mm_extract_epi64::<1>(last) as u64);
-        let moved =
-            _mm_clmulepi64_si128::<0>(_mm_cvtsi64_si128(crc as i64), _mm_cvtsi64_si128(over));
-        _mm_crc32_u64(0, _mm_cvtsi128_si64(moved) as u64) ^ summed
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse4.2,pclmulqdq")]
-    fn fold(lane: __m128i, (low, high): (i64, i64), next: __m128i) -> __m128i {
-        let by = _mm_set_epi64x(high, low);
-        let low = _mm_clmulepi64_si128::<0x00>(lane, by);
-        let high = _mm_clmulepi64_si128::<0x11>(lane, by);
-        _mm_xor_si128(_mm_xor_si128(low, high), next)
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn load(bytes: &[u8; 16]) -> __m128i {
-        let bits = u128::from_le_bytes(*bytes);
-        _mm_set_epi64x((bits >> 64) as i64, bits as i64)
-    }
-}
+#[path = "checksum/x86.rs"]
+mod x86;
 
 #[cfg(all(test, not(walden_model)))]
 mod tests {
@@ -173,21 +59,23 @@ mod tests {
         assert_eq!(crc32c(b""), 0);
     }
 
-    /// The checksum as optimised builds compute it, whatever this build is.
-    fn optimised(crc: u32, bytes: &[u8]) -> u32 {
-        #[cfg(target_arch = "x86_64")]
-        if bytes.len() >= x86::SHORT_BLOCK && x86::has_long() {
-            // SAFETY: the processor has what the function asks for.
-            return unsafe { x86::long(crc, bytes) };
-        }
-        crc32c_append(crc, bytes)
-    }
-
+    /// In every way that this processor knows, whatever this build takes.
     fn is_as_the_crate_computes_it(bytes: &[u8]) {
         for begun in [0, 0x1234_5678, !0] {
             let wanted = ::crc32c::crc32c_append(begun, bytes);
             assert_eq!(crc32c_append(begun, bytes), wanted, "{} bytes", bytes.len());
-            assert_eq!(optimised(begun, bytes), wanted, "{} bytes", bytes.len());
+            #[cfg(target_arch = "x86_64")]
+            if x86::narrow::is_known() {
+                // SAFETY: the processor has what the function asks for.
+                let narrow = unsafe { x86::narrow::crc(begun, bytes) };
+                assert_eq!(narrow, wanted, "{} bytes", bytes.len());
+            }
+            #[cfg(target_arch = "x86_64")]
+            if x86::wide::is_known() {
+                // SAFETY: the processor has what the function asks for.
+                let wide = unsafe { x86::wide::crc(begun, bytes) };
+                assert_eq!(wide, wanted, "{} bytes", bytes.len());
+            }
         }
     }
 
