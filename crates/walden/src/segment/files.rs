@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::storage::{Access, File, Storage};
 use crate::sync::{Arc, Mutex};
 
-/// How many segments' files are kept open for reading.
-const KEPT: usize = 64;
+/// How many descriptors are kept open for reading: one or two for each segment.
+const DESCRIPTORS: usize = 128;
 
 /// A segment's file opened for reading, and its index if there is a sound one.
 #[derive(Debug)]
@@ -46,9 +46,40 @@ impl Opened {
             .clone()
     }
 
+    /// What an index of this log says of a segment that is as long: told by `known` where all of it can be computed, without
+    /// its file; else by `read`.
+    pub(crate) fn ask<T>(
+        &self,
+        path: &Path,
+        (log_id, ordinal): (u128, u64),
+        segment_len: u64,
+        known: impl Fn(&Proof) -> Option<T>,
+        read: impl FnOnce(&IndexFile) -> Option<T>,
+    ) -> Option<T> {
+        let fits = |proof: &&Proof| proof.is_even() && proof.is_of(log_id, segment_len);
+        if let Some(said) = self.proof.lock().as_ref().filter(fits).map(&known) {
+            return said;
+        }
+        let said = read(&*self.index(path, log_id, ordinal, segment_len)?);
+        if self.needs_one() {
+            // From now on it is computed, and a descriptor can go.
+            *self.index.lock() = None;
+        }
+        said
+    }
+
     fn forget_index(&self) {
         *self.index.lock() = None;
         *self.proof.lock() = None;
+    }
+
+    /// Whether its index is known so well that its file is seldom needed.
+    fn needs_one(&self) -> bool {
+        self.proof.lock().as_ref().is_some_and(Proof::is_even)
+    }
+
+    fn descriptors(&self) -> usize {
+        if self.needs_one() { 1 } else { 2 }
     }
 }
 
@@ -56,27 +87,38 @@ impl Opened {
 #[derive(Debug, Default)]
 struct Kept {
     /// The most recently opened files.
-    files: VecDeque<(u64, Arc<Opened>)>,
+    files: BTreeMap<u64, Arc<Opened>>,
+    /// The same, oldest first.
+    order: VecDeque<u64>,
     /// Of indexes whose files are not open any more.
     proofs: BTreeMap<u64, Proof>,
 }
 
 impl Kept {
-    fn get(&self, ordinal: u64) -> Option<&Arc<Opened>> {
-        self.files.iter().find(|(key, _)| *key == ordinal).map(|(_, opened)| opened)
+    /// Gives the files that are not kept any more, for their descriptors to be closed without the lock. Opened again, their
+    /// indexes are not read as a whole again.
+    fn keep(&mut self, ordinal: u64, opened: Arc<Opened>) -> Vec<Arc<Opened>> {
+        let mut gone: Vec<_> = self.take(ordinal).into_iter().collect();
+        let mut held: usize = self.files.values().map(|kept| kept.descriptors()).sum();
+        while held + opened.descriptors() > DESCRIPTORS
+            && let Some(oldest) = self.order.front().copied()
+            && let Some(file) = self.take(oldest)
+        {
+            held = held.saturating_sub(file.descriptors());
+            if let Some(proof) = file.proof.lock().clone() {
+                self.proofs.insert(oldest, proof);
+            }
+            gone.push(file);
+        }
+        self.files.insert(ordinal, opened);
+        self.order.push_back(ordinal);
+        gone
     }
 
-    /// Gives the file that is not kept any more, for its descriptor to be closed without the lock. Opened again, its index is
-    /// not read as a whole again.
-    fn keep(&mut self, ordinal: u64, opened: Arc<Opened>) -> Option<Arc<Opened>> {
-        let full = self.files.len() >= KEPT;
-        let oldest = if full { self.files.pop_front() } else { None };
-        self.files.push_back((ordinal, opened));
-        let (ordinal, oldest) = oldest?;
-        if let Some(proof) = oldest.proof.lock().clone() {
-            self.proofs.insert(ordinal, proof);
-        }
-        Some(oldest)
+    fn take(&mut self, ordinal: u64) -> Option<Arc<Opened>> {
+        let file = self.files.remove(&ordinal)?;
+        self.order.retain(|kept| *kept != ordinal);
+        Some(file)
     }
 }
 
@@ -99,7 +141,7 @@ impl FileCache {
     pub(crate) fn get(&self, ordinal: u64, path: &Path) -> Result<Arc<Opened>> {
         let proof = {
             let kept = self.kept.lock();
-            match kept.get(ordinal) {
+            match kept.files.get(&ordinal) {
                 Some(opened) => return Ok(Arc::clone(opened)),
                 None => kept.proofs.get(&ordinal).cloned(),
             }
@@ -110,23 +152,25 @@ impl FileCache {
             .map_err(|error| Error::io("open the segment", path, error))?;
         let (storage, index) = (Arc::clone(&self.storage), Mutex::new(None));
         let opened = Arc::new(Opened { file, storage, index, proof: Mutex::new(proof) });
-        let oldest = self.kept.lock().keep(ordinal, Arc::clone(&opened));
-        drop(oldest);
+        let gone = self.kept.lock().keep(ordinal, Arc::clone(&opened));
+        drop(gone);
         Ok(opened)
     }
 
     /// Lets go of a file that was removed.
     pub(crate) fn remove(&self, ordinal: u64) {
         let mut kept = self.kept.lock();
-        kept.files.retain(|(key, _)| *key != ordinal);
         kept.proofs.remove(&ordinal);
+        let gone = kept.take(ordinal);
+        drop(kept);
+        drop(gone);
     }
 
     /// Looks for the index anew at the next use.
     pub(crate) fn forget_index(&self, ordinal: u64) {
         let mut kept = self.kept.lock();
         kept.proofs.remove(&ordinal);
-        if let Some(opened) = kept.get(ordinal) {
+        if let Some(opened) = kept.files.get(&ordinal) {
             opened.forget_index();
         }
     }

@@ -163,12 +163,23 @@ pub(crate) struct IndexFile {
 /// What is known of entries that were read once and fit their checksum.
 #[derive(Debug, Clone)]
 pub(crate) struct Proof {
+    /// What the header said of the segment.
+    of: Whose,
+    last_micros: u64,
     crc: u32,
     entries: u64,
     even: Option<Even>,
     /// The checksum of each [`BLOCK`] of them, so that one that is read again is proved again: it could lead into a
     /// payload, to what looks like the record that is looked for.
     blocks: Arc<[u32]>,
+}
+
+/// The segment that an index leads through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Whose {
+    log_id: u128,
+    len: u64,
+    first_seq: u64,
 }
 
 /// Entries of an index that are read and proved together, later.
@@ -201,8 +212,36 @@ impl Even {
 }
 
 impl Proof {
+    /// Whether what the index says is computed: its file is not needed for that.
+    pub(crate) const fn is_even(&self) -> bool {
+        self.even.is_some()
+    }
+
+    /// Whether it is of an index of this log, and of a segment that is as long.
+    pub(crate) fn is_of(&self, log_id: u128, segment_len: u64) -> bool {
+        (self.of.log_id, self.of.len) == (log_id, segment_len)
+    }
+
+    pub(crate) const fn last_micros(&self) -> u64 {
+        self.last_micros
+    }
+
+    /// As [`IndexFile::before`], where that is computed.
+    pub(crate) fn before(&self, seq: u64) -> Option<Hint> {
+        let even = self.even?;
+        let (place, at) = self.place(seq)?;
+        let next = even.at(at + 1).filter(|_| at + 1 < self.entries);
+        Some(Hint::new(even.at(at)?, place % EVERY, next))
+    }
+
+    /// How many entries of the log come before `seq` in the segment, and which of the index's leads there.
+    fn place(&self, seq: u64) -> Option<(u64, u64)> {
+        let place = seq.checked_sub(self.of.first_seq)?;
+        Some((place, (place / EVERY).min(self.entries.checked_sub(1)?)))
+    }
+
     /// Reads all entries.
-    fn of(file: &dyn File, entries: u64) -> std::io::Result<Self> {
+    fn read(file: &dyn File, of: Whose, entries: u64) -> std::io::Result<Self> {
         let mut piece = vec![0; num::index((entries * ENTRY_LEN).min(64 << 10))];
         let (mut i, mut crc, mut even, mut blocks) = (0, 0, None, Vec::new());
         while i < entries {
@@ -218,7 +257,7 @@ impl Proof {
                 i += 1;
             }
         }
-        Ok(Self { crc, entries, even, blocks: blocks.into() })
+        Ok(Self { of, last_micros: 0, crc, entries, even, blocks: blocks.into() })
     }
 }
 
@@ -256,13 +295,16 @@ impl IndexFile {
             return None;
         }
         // What an entry points to is a sound record, but a payload can embed one: one that decayed must not lead there.
-        let crc = u32_at(80)?;
-        let proof = match known.filter(|known| (known.crc, known.entries) == (crc, entries)) {
+        let (crc, first_seq) = (u32_at(80)?, u64_at(48)?);
+        let of = Whose { log_id, len: segment_len, first_seq };
+        let same = |known: &&Proof| (known.of, known.crc, known.entries) == (of, crc, entries);
+        let proof = match known.filter(same) {
             Some(known) => known.clone(),
-            None => Proof::of(&*file, entries).ok().filter(|proof| proof.crc == crc)?,
+            None => Proof::read(&*file, of, entries).ok().filter(|proof| proof.crc == crc)?,
         };
+        let proof = Proof { last_micros: u64_at(72)?, ..proof };
         Some(Self {
-            first_seq: u64_at(48)?,
+            first_seq,
             entries,
             last_micros: u64_at(72)?,
             times_from_file: u32_at(12)? & TIMES_FROM_FILE != 0,
@@ -301,16 +343,12 @@ impl IndexFile {
 
     /// The entry that holds `seq`, or the last one before it.
     pub(crate) fn before(&self, seq: u64) -> Option<Hint> {
-        let place = seq.checked_sub(self.first_seq)?;
-        let at = (place / EVERY).min(self.entries.checked_sub(1)?);
-        let (offset, next) = match self.proof.even {
-            Some(even) => (even.at(at)?, even.at(at + 1).filter(|_| at + 1 < self.entries)),
-            None => {
-                let (entry, next) = self.read(at)?;
-                (entry?.offset, next.map(|next| next.offset))
-            }
-        };
-        Some(Hint::new(offset, place % EVERY, next))
+        if self.proof.is_even() {
+            return self.proof.before(seq);
+        }
+        let (place, at) = self.proof.place(seq)?;
+        let (entry, next) = self.read(at)?;
+        Some(Hint::new(entry?.offset, place % EVERY, next.map(|next| next.offset)))
     }
 
     /// All entries, if their checksum holds.

@@ -14,6 +14,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::files::{FileCache, Opened};
+use self::index::Proof;
 pub(crate) use self::index::{EVERY, Hint, Index};
 pub(crate) use self::names::{Name, Names};
 pub(crate) use self::source::{ONE_RECORD, READ_AHEAD, RecordSource, Step};
@@ -229,7 +230,9 @@ impl Segment {
         }
         let opened = self.opened().ok()?;
         let end = self.end().ok()?;
-        opened.index(&self.index_path, log_id, self.ordinal, end)?.before(seq)
+        let place = (log_id, self.ordinal);
+        let known = |proof: &Proof| proof.before(seq);
+        opened.ask(&self.index_path, place, end, known, |index| index.before(seq))
     }
 
     /// Where the record with entry `target` begins, if only what lies behind it leads there.
@@ -266,8 +269,9 @@ impl Segment {
         }
         let opened = self.opened().ok()?;
         let end = self.end().ok()?;
-        let index = opened.index(&self.index_path, log_id, self.ordinal, end)?;
-        Some(index.last_micros)
+        let place = (log_id, self.ordinal);
+        let known = |proof: &Proof| Some(proof.last_micros());
+        opened.ask(&self.index_path, place, end, known, |index| Some(index.last_micros))
     }
 
     /// Takes note of an append, under the append lock.
@@ -299,7 +303,8 @@ impl Segment {
             return true;
         }
         let (Ok(opened), Ok(end)) = (self.opened(), self.end()) else { return true };
-        opened.index(&self.index_path, log_id, self.ordinal, end).is_some()
+        let place = (log_id, self.ordinal);
+        opened.ask(&self.index_path, place, end, |_| Some(()), |_| Some(())).is_some()
     }
 
     /// A cut keeps `len` bytes; `next_seq` is what would follow. The index is shortened too.

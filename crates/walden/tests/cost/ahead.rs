@@ -64,6 +64,37 @@ fn a_lookup_reads_as_far_as_its_entry() {
     assert!(bytes <= most, "{bytes} bytes were read, {most} should do");
 }
 
+/// What is kept open serves who looks up here and there: the files of as many segments as there are, up to a limit; and where
+/// all records are of a size, no index's file once that is known.
+#[test]
+fn lookups_here_and_there_open_little_and_keep_little_open() {
+    const MOST: usize = 128;
+    // Beside what reading keeps open: the active segment's, and the one's that was made ready.
+    const WRITERS: usize = 2;
+    for (segments, even) in [(100, true), (300, true), (100, false)] {
+        let (wal, storage) = simulated(Config::os_cache().segment_size(102 * RECORD));
+        while wal.segments().unwrap().len() <= segments {
+            for i in 0..50 {
+                let longer = if even { 0 } else { i % 3 };
+                wal.append(vec![7; PAYLOAD + longer]).unwrap();
+            }
+            wal.tick().unwrap();
+        }
+        let firsts: Vec<u64> = wal.segments().unwrap().iter().filter_map(|s| s.first_seq).collect();
+        let look =
+            || firsts.iter().for_each(|first| assert!(wal.get(first + 3).unwrap().is_some()));
+        look();
+        storage.take();
+        look();
+        let counts = storage.take();
+        let opened = [".wal", ".idx"].map(|kind| of(&counts, kind, "open").0);
+        let open = storage.open(".wal") + storage.open(".idx");
+        assert!(open <= MOST + WRITERS, "{segments} segments, even: {even}: {open} files are open");
+        assert_eq!(opened[1] == 0, even, "{counts:?}");
+        assert_eq!(opened[0] == 0, even && segments <= MOST, "{counts:?}");
+    }
+}
+
 /// After a kill, all but the end of a segment is space that was never written to. The segment made ready is all of that.
 #[test]
 fn opening_does_not_read_what_was_never_written() {

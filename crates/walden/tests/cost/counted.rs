@@ -13,11 +13,17 @@ use walden::storage::{Access, DirEntry, File, Storage};
 pub(crate) type Counts = BTreeMap<(String, &'static str), (u64, u64)>;
 
 #[derive(Debug, Default)]
-struct Tally(Mutex<Counts>, Duration);
+struct Tally {
+    counts: Mutex<Counts>,
+    /// Files that are open, by their kind.
+    open: Mutex<BTreeMap<String, usize>>,
+    /// How much longer a sync of data takes.
+    sync: Duration,
+}
 
 impl Tally {
     fn add(&self, kind: &str, call: &'static str, bytes: usize) {
-        let mut counts = self.0.lock().unwrap();
+        let mut counts = self.counts.lock().unwrap();
         let count = counts.entry((kind.to_owned(), call)).or_default();
         count.0 += 1;
         count.1 += bytes as u64;
@@ -37,12 +43,17 @@ impl CountingStorage {
 
     /// One whose syncs of data take so much longer.
     pub(crate) fn slow(inner: Arc<dyn Storage>, sync: Duration) -> Self {
-        Self { inner, tally: Arc::new(Tally(Mutex::default(), sync)) }
+        Self { inner, tally: Arc::new(Tally { sync, ..Tally::default() }) }
     }
 
     /// What was counted since the last call.
     pub(crate) fn take(&self) -> Counts {
-        std::mem::take(&mut *self.tally.0.lock().unwrap())
+        std::mem::take(&mut *self.tally.counts.lock().unwrap())
+    }
+
+    /// Files of a kind that are open now.
+    pub(crate) fn open(&self, kind: &str) -> usize {
+        self.tally.open.lock().unwrap().get(kind).copied().unwrap_or_default()
     }
 
     fn count(&self, path: &Path, call: &'static str) {
@@ -52,6 +63,7 @@ impl CountingStorage {
     fn counted(&self, path: &Path, inner: Arc<dyn File>) -> Arc<dyn File> {
         // A segment made ready is a segment from the start.
         let kind = kind(path).replace(".next", ".wal");
+        *self.tally.open.lock().unwrap().entry(kind.clone()).or_default() += 1;
         Arc::new(CountingFile { inner, kind, tally: Arc::clone(&self.tally) })
     }
 }
@@ -115,6 +127,12 @@ struct CountingFile {
     tally: Arc<Tally>,
 }
 
+impl Drop for CountingFile {
+    fn drop(&mut self) {
+        *self.tally.open.lock().unwrap().entry(self.kind.clone()).or_default() -= 1;
+    }
+}
+
 impl CountingFile {
     fn count(&self, call: &'static str, bytes: usize) {
         self.tally.add(&self.kind, call, bytes);
@@ -142,7 +160,7 @@ impl File for CountingFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.count("sync", 0);
-        std::thread::sleep(self.tally.1);
+        std::thread::sleep(self.tally.sync);
         self.inner.sync_data()
     }
 
