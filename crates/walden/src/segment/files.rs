@@ -40,7 +40,8 @@ impl Opened {
                 let (storage, known) = (&*self.storage, self.proof.lock().take());
                 let index =
                     IndexFile::open(storage, path, log_id, ordinal, segment_len, known.as_ref());
-                *self.proof.lock() = index.as_ref().map(IndexFile::proof);
+                // What is known stays known where the file cannot be opened.
+                *self.proof.lock() = index.as_ref().map(IndexFile::proof).or(known);
                 index.map(Arc::new)
             })
             .clone()
@@ -61,11 +62,15 @@ impl Opened {
             return said;
         }
         let said = read(&*self.index(path, log_id, ordinal, segment_len)?);
+        self.done_with_index();
+        said
+    }
+
+    /// Lets go of the index's file where it is seldom needed.
+    pub(crate) fn done_with_index(&self) {
         if self.needs_one() {
-            // From now on it is computed, and a descriptor can go.
             *self.index.lock() = None;
         }
-        said
     }
 
     fn forget_index(&self) {
@@ -151,6 +156,8 @@ impl FileCache {
             .open(path, Access::Read)
             .map_err(|error| Error::io("open the segment", path, error))?;
         let (storage, index) = (Arc::clone(&self.storage), Mutex::new(None));
+        // Another process may have replaced the file since, and the index with it.
+        let proof = proof.filter(|proof| file.len().is_ok_and(|len| len == proof.segment_len()));
         let opened = Arc::new(Opened { file, storage, index, proof: Mutex::new(proof) });
         let gone = self.kept.lock().keep(ordinal, Arc::clone(&opened));
         drop(gone);

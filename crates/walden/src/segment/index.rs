@@ -222,6 +222,11 @@ impl Proof {
         (self.of.log_id, self.of.len) == (log_id, segment_len)
     }
 
+    /// Bytes.
+    pub(crate) const fn segment_len(&self) -> u64 {
+        self.of.len
+    }
+
     pub(crate) const fn last_micros(&self) -> u64 {
         self.last_micros
     }

@@ -243,6 +243,7 @@ impl Segment {
         let opened = self.opened()?;
         let end = self.end()?;
         let index = opened.index(&self.index_path, log_id, self.ordinal, end);
+        opened.done_with_index();
         behind::find_behind_loss(&opened.file, index.as_deref(), end, target)
             .map_err(|error| Error::io("read", &self.path, error))
     }
@@ -253,7 +254,9 @@ impl Segment {
             return Some(index.clone());
         }
         let (opened, end) = (self.opened().ok()?, self.end().ok()?);
-        let index = opened.index(&self.index_path, log_id, self.ordinal, end)?.load()?;
+        let index = opened.index(&self.index_path, log_id, self.ordinal, end)?;
+        opened.done_with_index();
+        let index = index.load()?;
         // What begins elsewhere is another segment's, whatever its header says.
         (self.first_seq().ok()? == Some(index.first_seq)).then_some(index)
     }

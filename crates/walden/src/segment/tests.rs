@@ -108,3 +108,44 @@ fn a_byte_that_is_not_zero_is_found() {
         assert_eq!(source::first_nonzero(&*file, 0, at).unwrap(), None);
     }
 }
+
+/// An index that is computed serves without its file, and after its segment's was closed; another file's it is not.
+#[cfg(not(walden_model))]
+#[test]
+fn what_is_known_of_an_index_goes_with_its_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = Names::new(dir.path(), "segment");
+    let files = FileCache::new(Arc::new(crate::storage::OsStorage::new()), &names);
+    let wal = |ordinal| names.wal(ordinal);
+    let write = |ordinal, len| std::fs::write(wal(ordinal), vec![0; len]).unwrap();
+    write(1, 5000);
+    let mut index = Index::default();
+    (1..=100).for_each(|seq| index.add((seq - 1) * 50, seq, seq + 1, 0));
+    std::fs::write(names.index(1), index.encode(7, 1, 5000)).unwrap();
+    let opened = || files.get(1, &wal(1)).unwrap();
+    let known = || {
+        let told = |proof: &Proof| proof.before(64);
+        opened().ask(&names.index(1), (7, 1), 5000, told, |_| None).map(|hint| hint.offset)
+    };
+    let close = || {
+        for ordinal in 2..150 {
+            write(ordinal, 10);
+            drop(files.get(ordinal, &wal(ordinal)).unwrap());
+        }
+    };
+    assert_eq!(known(), None, "read, and not computed yet");
+    assert_eq!(known(), Some(32 * 50));
+    close();
+    assert_eq!(known(), Some(32 * 50), "opened again");
+    let read = |log_id, len| {
+        opened().ask(&names.index(1), (log_id, 1), len, |_| Some(true), |_| Some(false))
+    };
+    assert_eq!(read(8, 5000), None, "another log's");
+    assert_eq!(read(7, 5000), Some(true));
+    std::fs::remove_file(names.index(1)).unwrap();
+    assert!(opened().index(&names.index(1), 7, 1, 5000).is_none());
+    assert_eq!(known(), Some(32 * 50), "without the index's file");
+    close();
+    write(1, 4000);
+    assert_eq!(known(), None, "another file");
+}
