@@ -138,9 +138,9 @@ pub(crate) fn find_behind_loss(
     let mut source = RecordSource::new(Arc::clone(file), ONE_RECORD);
     let mut budget = end.saturating_mul(4);
     if let Some(index) = index {
-        let first = target.saturating_sub(index.first_seq).div_ceil(EVERY);
+        let first = target.saturating_sub(index.first_seq()).div_ceil(EVERY);
         let mut next = first;
-        while next < index.entries && budget > 0 {
+        while next < index.entries() && budget > 0 {
             let i = next;
             budget = budget.saturating_sub(super::READ_AHEAD);
             let Some(entry) = index.entry(i) else {
@@ -149,7 +149,7 @@ pub(crate) fn find_behind_loss(
                 continue;
             };
             next = i + 1;
-            let holds = index.first_seq.saturating_add(i.saturating_mul(EVERY));
+            let holds = index.first_seq().saturating_add(i.saturating_mul(EVERY));
             if entry.offset >= end {
                 break;
             }

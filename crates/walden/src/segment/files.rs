@@ -41,7 +41,7 @@ impl Opened {
                 let index =
                     IndexFile::open(storage, path, log_id, ordinal, segment_len, known.as_ref());
                 // What is known stays known where the file cannot be opened.
-                *self.proof.lock() = index.as_ref().map(IndexFile::proof).or(known);
+                *self.proof.lock() = index.as_ref().map(|index| index.proof().clone()).or(known);
                 index.map(Arc::new)
             })
             .clone()

@@ -152,18 +152,14 @@ const _: () = assert!(HEADER_LEN == 8 + 4 + 4 + 16 + 6 * 8 + 4 + 8 + 4);
 #[derive(Debug)]
 pub(crate) struct IndexFile {
     file: Arc<dyn File>,
-    pub(crate) first_seq: u64,
-    pub(crate) entries: u64,
-    pub(crate) last_micros: u64,
     pub(crate) times_from_file: bool,
     cut_short: bool,
     proof: Proof,
 }
 
-/// What is known of entries that were read once and fit their checksum.
+/// What the header says, and what is known of entries that were read once and fit their checksum.
 #[derive(Debug, Clone)]
 pub(crate) struct Proof {
-    /// What the header said of the segment.
     of: Whose,
     last_micros: u64,
     crc: u32,
@@ -309,9 +305,6 @@ impl IndexFile {
         };
         let proof = Proof { last_micros: u64_at(72)?, ..proof };
         Some(Self {
-            first_seq,
-            entries,
-            last_micros: u64_at(72)?,
             times_from_file: u32_at(12)? & TIMES_FROM_FILE != 0,
             cut_short: u32_at(12)? & CUT_SHORT != 0,
             proof,
@@ -319,8 +312,16 @@ impl IndexFile {
         })
     }
 
-    pub(crate) fn proof(&self) -> Proof {
-        self.proof.clone()
+    pub(crate) const fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    pub(crate) const fn first_seq(&self) -> u64 {
+        self.proof.of.first_seq
+    }
+
+    pub(crate) const fn entries(&self) -> u64 {
+        self.proof.entries
     }
 
     /// Entry `i`. What it points to must be checked before use.
@@ -332,7 +333,7 @@ impl IndexFile {
     fn read(&self, i: u64) -> Option<(Option<IndexEntry>, Option<IndexEntry>)> {
         let from = i - i % BLOCK;
         let mut block = [0; BLOCK_LEN];
-        let len = self.entries.checked_sub(from)?.min(BLOCK) * ENTRY_LEN;
+        let len = self.entries().checked_sub(from)?.min(BLOCK) * ENTRY_LEN;
         let block = block.get_mut(..num::index(len))?;
         let at = num::size(HEADER_LEN) + from * ENTRY_LEN;
         let sound = read_full(&*self.file, block, at).ok()? == block.len()
@@ -358,7 +359,7 @@ impl IndexFile {
 
     /// All entries, if their checksum holds.
     pub(crate) fn load(&self) -> Option<Index> {
-        let len = num::index(self.entries.checked_mul(ENTRY_LEN)?);
+        let len = num::index(self.entries().checked_mul(ENTRY_LEN)?);
         let mut bytes = vec![0; len];
         if read_full(&*self.file, &mut bytes, num::size(HEADER_LEN)).ok()? != len
             || crc32c::crc32c(&bytes) != self.proof.crc
@@ -376,9 +377,9 @@ impl IndexFile {
             })
             .collect();
         Some(Index {
-            first_seq: self.first_seq,
+            first_seq: self.first_seq(),
             entries,
-            last_micros: self.last_micros,
+            last_micros: self.proof.last_micros,
             times_from_file: self.times_from_file,
             cut_short: self.cut_short,
         })

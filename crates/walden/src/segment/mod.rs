@@ -274,7 +274,7 @@ impl Segment {
         let end = self.end().ok()?;
         let place = (log_id, self.ordinal);
         let known = |proof: &Proof| Some(proof.last_micros());
-        opened.ask(&self.index_path, place, end, known, |index| Some(index.last_micros))
+        opened.ask(&self.index_path, place, end, known, |index| known(index.proof()))
     }
 
     /// Takes note of an append, under the append lock.
