@@ -6,12 +6,15 @@
 //! A cut (`truncate_back`, `reset`) lowers all three and begins a new *era*: a number that counts the
 //! cuts of this opening. A position is only meaningful together with the era it was taken in.
 
+mod crowd;
+
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::time::Duration;
 
+use self::crowd::{Crowd, Crowds, Gathered};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{self, Arc, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
 
@@ -59,8 +62,6 @@ impl Parker {
 /// Who is to be told.
 pub(crate) enum Wake {
     Thread(Arc<Parker>),
-    /// A thread that leads a sync when it is woken and nobody else does.
-    Leader(Arc<Parker>),
     Task(Waker),
     Call(Box<dyn FnOnce() + Send>),
 }
@@ -68,7 +69,7 @@ pub(crate) enum Wake {
 impl Wake {
     fn fire(self) {
         match self {
-            Self::Thread(parker) | Self::Leader(parker) => parker.wake(),
+            Self::Thread(parker) => parker.wake(),
             Self::Task(waker) => run_foreign(move || waker.wake()),
             Self::Call(call) => run_foreign(call),
         }
@@ -106,7 +107,6 @@ impl fmt::Debug for Wake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Thread(_) => "Thread",
-            Self::Leader(_) => "Leader",
             Self::Task(_) => "Task",
             Self::Call(_) => "Call",
         })
@@ -130,7 +130,29 @@ struct State {
     failed: Option<Error>,
     closed: bool,
     waiters: Vec<Waiter>,
+    /// Threads that lead a sync when they are woken and nobody else does.
+    crowds: Crowds,
     last_id: u64,
+}
+
+impl State {
+    fn waiting(&self) -> usize {
+        self.waiters.len() + self.crowds.members()
+    }
+}
+
+/// Those who need wait no longer, to be told outside the lock.
+#[derive(Debug, Default)]
+struct Reached {
+    waiters: Vec<Waiter>,
+    crowds: Vec<Gathered>,
+}
+
+impl Reached {
+    fn fire(self) {
+        self.waiters.into_iter().for_each(|waiter| waiter.wake.fire());
+        self.crowds.iter().for_each(Gathered::wake);
+    }
 }
 
 /// The three watermarks and those who wait for them.
@@ -231,28 +253,32 @@ impl Watermark {
 
     fn fire_reached(&self, level: Level) {
         let reached = |waiter: &Waiter| waiter.level == level && self.get(level) >= waiter.target;
-        self.fire_where(reached);
+        self.take(|state| Reached {
+            waiters: state.waiters.extract_if(.., |waiter| reached(waiter)).collect(),
+            crowds: match level {
+                Level::Written => Vec::new(),
+                Level::Durable => state.crowds.take_served(self.durable()),
+            },
+        })
+        .fire();
     }
 
-    fn fire_where(&self, chosen: impl Fn(&Waiter) -> bool) {
-        let mut fired = Vec::new();
-        {
-            let mut state = self.state.lock();
-            let mut at = 0;
-            while let Some(waiter) = state.waiters.get(at) {
-                if chosen(waiter) {
-                    fired.push(state.waiters.swap_remove(at));
-                } else {
-                    at += 1;
-                }
-            }
-            self.waiting.store(state.waiters.len(), Ordering::SeqCst);
-        }
-        let threads = fired.iter().filter(|waiter| matches!(waiter.wake, Wake::Leader(_)));
-        self.freed.fetch_add(threads.count(), Ordering::Relaxed);
-        for waiter in fired {
-            waiter.wake.fire();
-        }
+    fn fire_all(&self) {
+        self.take(|state| Reached {
+            waiters: std::mem::take(&mut state.waiters),
+            crowds: state.crowds.take_all(),
+        })
+        .fire();
+    }
+
+    fn take(&self, take: impl FnOnce(&mut State) -> Reached) -> Reached {
+        let mut state = self.state.lock();
+        let taken = take(&mut state);
+        self.waiting.store(state.waiting(), Ordering::SeqCst);
+        drop(state);
+        let threads = taken.crowds.iter().map(Gathered::members).sum();
+        self.freed.fetch_add(threads, Ordering::Relaxed);
+        taken
     }
 
     /// How many threads that wait for their own appends were woken since the last call.
@@ -316,7 +342,7 @@ impl Watermark {
         state.last_id += 1;
         let id = state.last_id;
         state.waiters.push(Waiter { id, level, target, asks, wake });
-        self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        self.waiting.store(state.waiting(), Ordering::SeqCst);
         drop(state);
         if self.get(level) >= target {
             self.wake_reached(level);
@@ -330,13 +356,13 @@ impl Watermark {
         let mut state = self.state.lock();
         let at = state.waiters.iter().position(|waiter| waiter.id == id);
         let gone = at.map(|at| state.waiters.swap_remove(at));
-        self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        self.waiting.store(state.waiting(), Ordering::SeqCst);
         // Dropping a waker can drop a task, and with it a ticket that comes here too: not under the lock.
         drop(state);
         drop(gone);
     }
 
-    /// Someone who asked for durability while nobody leads: a thread that leads is woken; `true` if only
+    /// Someone who asked for durability while nobody leads: a thread of a crowd is woken; `true` if only
     /// others asked, so that the sync thread has to. Followers ask for nothing: woken to lead, one would
     /// let those who did wait for ever.
     pub(crate) fn hand_over(&self) -> bool {
@@ -345,20 +371,37 @@ impl Watermark {
         }
         let durable = self.durable();
         let state = self.state.lock();
-        let mut others = false;
-        for waiter in &state.waiters {
-            if waiter.asks && waiter.target > durable {
-                match &waiter.wake {
-                    Wake::Leader(parker) => {
-                        // It stays registered: woken early, it looks again and leads.
-                        parker.wake();
-                        return false;
-                    }
-                    Wake::Thread(_) | Wake::Task(_) | Wake::Call(_) => others = true,
-                }
-            }
+        let asks = |waiter: &Waiter| waiter.asks && waiter.target > durable;
+        !state.crowds.call_one(durable) && state.waiters.iter().any(asks)
+    }
+
+    /// Sleeps until all before `target` of era `era` is durable, anything else ends the waiting, or, while `led` says that
+    /// nobody leads, at once: whoever leads then [hands over](Self::hand_over) to one who sleeps here.
+    pub(crate) fn sleep(&self, target: u64, era: u64, led: impl FnOnce() -> bool) {
+        let mut state = self.state.lock();
+        if state.failed.is_some() || state.closed || self.era() != era {
+            return;
         }
-        others
+        let crowd = state.crowds.join(target);
+        self.waiting.store(state.waiting(), Ordering::SeqCst);
+        drop(state);
+        if self.durable() < target && led() && crowd.sleep() {
+            return;
+        }
+        self.leave(&crowd);
+    }
+
+    fn leave(&self, crowd: &Arc<Crowd>) {
+        let mut state = self.state.lock();
+        state.crowds.leave(crowd);
+        self.waiting.store(state.waiting(), Ordering::SeqCst);
+    }
+
+    /// A sync begins that makes all before `next_seq` durable. Decides of speed alone: of who is woken with whom.
+    pub(crate) fn begin_sync(&self, next_seq: u64) {
+        if self.waiting.load(Ordering::Relaxed) != 0 {
+            self.state.lock().crowds.close(next_seq);
+        }
     }
 
     /// Begins a new era: entries from `first_cut` on are gone, and `next_seq` (that, but after a reset) comes
@@ -377,19 +420,19 @@ impl Watermark {
 
     /// Wakes all who wait: what they wait for may have been cut.
     pub(crate) fn tell_cut(&self) {
-        self.fire_where(|_| true);
+        self.fire_all();
     }
 
     /// The log failed: whoever waits gets the cause, unless what it waits for is reached.
     pub(crate) fn fail(&self, cause: &Error) {
         self.state.lock().failed.get_or_insert_with(|| cause.clone());
-        self.fire_where(|_| true);
+        self.fire_all();
     }
 
     /// The log was closed.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
-        self.fire_where(|_| true);
+        self.fire_all();
     }
 
     /// How many wait.
@@ -412,117 +455,4 @@ pub(crate) fn truncated(at: u64) -> Error {
 mod loom_tests;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reached_failed_closed() {
-        let mark = Watermark::new(1);
-        mark.raise_appended(5);
-        mark.raise_written(5);
-        mark.raise_durable(3);
-        assert!(matches!(mark.reached(Level::Durable, 3, 0), Some(Ok(()))));
-        assert!(mark.reached(Level::Durable, 4, 0).is_none());
-        mark.fail(&Error::new(ErrorKind::Poisoned, "x"));
-        assert!(matches!(mark.reached(Level::Durable, 3, 0), Some(Ok(()))), "durable is first");
-        assert!(mark.reached(Level::Durable, 4, 0).unwrap().unwrap_err().is_poisoned());
-    }
-
-    /// Who writes holds the write lock, and a callback may read, which takes it: so that is left to who made it durable.
-    #[test]
-    fn who_writes_runs_no_callback() {
-        let mark = Watermark::new(1);
-        mark.raise_appended(3);
-        mark.raise_written(3);
-        let called = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&called);
-        let call = move || {
-            count.fetch_add(1, Ordering::SeqCst);
-        };
-        assert!(mark.ask(2, 0, Wake::Call(Box::new(call))).is_some());
-        // A leader has raised it, and is about to tell.
-        mark.durable.store(2, Ordering::SeqCst);
-        mark.tell_written();
-        assert_eq!(called.load(Ordering::SeqCst), 0);
-        mark.raise_durable(3);
-        assert_eq!(called.load(Ordering::SeqCst), 1);
-    }
-
-    #[test]
-    fn a_cut_fails_what_is_behind_it_for_ever() {
-        let mark = Watermark::new(1);
-        mark.raise_appended(10);
-        mark.raise_written(10);
-        mark.raise_durable(10);
-        mark.cut(5, 5);
-        assert_eq!((mark.durable(), mark.written(), mark.appended()), (5, 5, 5));
-        assert!(matches!(mark.reached(Level::Durable, 5, 0), Some(Ok(()))));
-        mark.raise_appended(10);
-        mark.raise_written(10);
-        mark.raise_durable(10);
-        let error = mark.reached(Level::Durable, 8, 0).unwrap().unwrap_err();
-        assert!(error.is_truncated());
-        assert_eq!(error.seq(), Some(5));
-        assert!(matches!(mark.reached(Level::Durable, 8, 1), Some(Ok(()))));
-        mark.cut(7, 7);
-        assert_eq!(mark.cut_since(0), Some(5));
-        assert_eq!(mark.cut_since(1), Some(7));
-        mark.cut(3, 3);
-        assert_eq!(mark.cut_since(0), Some(3));
-        assert_eq!(mark.cut_since(2), Some(3));
-        assert_eq!(mark.cut_since(3), None);
-    }
-
-    #[test]
-    fn only_who_asked_is_handed_the_lead() {
-        let mark = Watermark::new(1);
-        let (follower, asker) = (Arc::new(Parker::default()), Arc::new(Parker::default()));
-        mark.register(Level::Durable, 2, 0, Wake::Thread(Arc::clone(&follower)));
-        assert!(!mark.hand_over(), "nobody asked: the sync thread has nothing to do");
-        mark.ask(2, 0, Wake::Thread(Arc::clone(&follower)));
-        assert!(mark.hand_over(), "who asked and does not lead needs the sync thread");
-        mark.ask(2, 0, Wake::Leader(Arc::clone(&asker)));
-        assert!(!mark.hand_over());
-        assert!(*asker.woken.lock() && !*follower.woken.lock());
-    }
-
-    #[test]
-    fn a_callback_that_panics_keeps_nobody_asleep() {
-        let mark = Watermark::new(1);
-        mark.raise_appended(2);
-        let parker = Arc::new(Parker::default());
-        mark.ask(2, 0, Wake::Call(Box::new(|| std::panic::resume_unwind(Box::new(())))));
-        mark.ask(2, 0, Wake::Leader(Arc::clone(&parker)));
-        mark.raise_written(2);
-        mark.raise_durable(2);
-        assert!(*parker.woken.lock() && !in_callback());
-    }
-
-    #[test]
-    fn waiters_are_woken_once_by_what_they_wait_for() {
-        let mark = Watermark::new(1);
-        mark.raise_appended(10);
-        let count = Arc::new(AtomicU64::new(0));
-        let call = |count: &Arc<AtomicU64>| {
-            let count = Arc::clone(count);
-            Wake::Call(Box::new(move || {
-                count.fetch_add(1, Ordering::SeqCst);
-            }))
-        };
-        mark.register(Level::Written, 4, 0, call(&count));
-        mark.register(Level::Durable, 4, 0, call(&count));
-        let cancelled = mark.register(Level::Written, 3, 0, call(&count)).unwrap();
-        mark.cancel(cancelled);
-        mark.raise_written(3);
-        mark.tell_written();
-        assert_eq!(count.load(Ordering::SeqCst), 0);
-        mark.raise_written(6);
-        mark.tell_written();
-        assert_eq!(count.load(Ordering::SeqCst), 1);
-        mark.raise_durable(4);
-        assert_eq!(count.load(Ordering::SeqCst), 2);
-        assert_eq!(mark.register(Level::Durable, 4, 0, call(&count)), None);
-        assert_eq!(count.load(Ordering::SeqCst), 3);
-        assert_eq!(mark.waiters(), 0);
-    }
-}
+mod tests;

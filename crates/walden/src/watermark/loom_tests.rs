@@ -125,14 +125,41 @@ fn loom_who_waits_is_told_of_an_end() {
                     false => mark.fail(&Error::new(ErrorKind::Poisoned, "x")),
                 }
             });
-            let parker = Arc::new(Parker::default());
             while mark.reached(Level::Durable, 2, 0).is_none() {
-                if mark.ask(2, 0, Wake::Leader(Arc::clone(&parker))).is_some() {
-                    parker.park();
-                }
+                mark.sleep(2, 0, || true);
             }
             assert!(mark.reached(Level::Durable, 2, 0).unwrap().is_err());
             ending.join().unwrap();
         });
     }
+}
+
+/// A crowd is woken whole: who joins while it is, too.
+#[test]
+fn loom_a_crowd_is_woken() {
+    loom::model(|| {
+        let mark = raised(3, 1);
+        let waiting = loom::thread::spawn({
+            let mark = Arc::clone(&mark);
+            move || {
+                while mark.reached(Level::Durable, 2, 0).is_none() {
+                    mark.sleep(2, 0, || true);
+                }
+            }
+        });
+        let raising = loom::thread::spawn({
+            let mark = Arc::clone(&mark);
+            move || {
+                mark.begin_sync(2);
+                mark.raise_durable(2);
+                mark.raise_durable(3);
+            }
+        });
+        while mark.reached(Level::Durable, 3, 0).is_none() {
+            mark.sleep(3, 0, || true);
+        }
+        raising.join().unwrap();
+        waiting.join().unwrap();
+        assert_eq!(mark.waiters(), 0);
+    });
 }

@@ -24,7 +24,7 @@ use crate::manifest::{Mark, Place};
 use crate::num;
 use crate::stats::Counters;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, wait, yield_now};
-use crate::watermark::{Level, Parker, Wake, Watermark, refuse_in_callback};
+use crate::watermark::{Level, Watermark, refuse_in_callback};
 
 /// How long a leader waits for the next one to come, at most.
 const LONGEST_GAP: Duration = Duration::from_micros(60);
@@ -96,14 +96,7 @@ impl Leadership {
     /// Sleeps while someone else leads, until what is before `target` is durable, nobody leads any more, or
     /// the waiting is over for another reason.
     fn sleep(&self, watermark: &Watermark, target: u64, era: u64) {
-        let parker = Arc::new(Parker::default());
-        let wake = Wake::Leader(Arc::clone(&parker));
-        if let Some(id) = watermark.ask(target, era, wake) {
-            if self.is_taken() {
-                parker.park();
-            }
-            watermark.cancel(id);
-        }
+        watermark.sleep(target, era, || self.is_taken());
     }
 }
 
@@ -246,6 +239,7 @@ impl Log {
             self.named.fetch_max(ordinal, Ordering::AcqRel);
         }
         if open.synced() < extent.end {
+            self.watermark.begin_sync(extent.next_seq);
             let before = self.watermark.durable();
             let begun = self.clock.elapsed();
             open.sync_with(extent.end, || open.file.sync_data())
