@@ -2,6 +2,7 @@ use std::io;
 use std::time::SystemTime;
 
 use super::*;
+use crate::num;
 use crate::storage::{Access, DirEntry, Storage};
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
@@ -148,4 +149,25 @@ fn what_is_known_of_an_index_goes_with_its_segment() {
     close();
     write(1, 4000);
     assert_eq!(known(), None, "another file");
+}
+
+/// Wherever reading begins, so that kernels copy a window as fast as they can.
+#[cfg(not(walden_model))]
+#[test]
+fn a_window_lies_in_memory_as_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let bytes: Vec<u8> = (0..600_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let file = crate::storage::OsStorage::new().open(&path, Access::Read).unwrap();
+    let mut source = RecordSource::new(file, READ_AHEAD);
+    for offset in [0, 1, 17, 31, 64, 4096, 4111, 300_000] {
+        for len in [100, 5000, READ_AHEAD + 1] {
+            source.forget();
+            let window = source.window(offset, len, 600_000).unwrap();
+            assert_eq!(window.as_ptr().addr() % 64, num::index(offset) % 64);
+            let from = num::index(offset);
+            assert_eq!(window, &bytes[from..from + num::index(len)]);
+        }
+    }
 }
