@@ -150,8 +150,8 @@ struct Reached {
 
 impl Reached {
     fn fire(self) {
-        self.waiters.into_iter().for_each(|waiter| waiter.wake.fire());
         self.crowds.iter().for_each(Gathered::wake);
+        self.waiters.into_iter().for_each(|waiter| waiter.wake.fire());
     }
 }
 
@@ -169,7 +169,7 @@ pub(crate) struct Watermark {
     era: AtomicU64,
     /// `loom_who_waits_is_told_of_an_end`.
     waiting: AtomicUsize,
-    /// Threads that lead, woken since the last time somebody asked. Decides of speed alone, of whether `gather` looks:
+    /// Members of crowds that were woken since the last time somebody asked. Decides of speed alone, of whether `gather` looks:
     /// with threads, `extremes::the_last_seq_ids_are_given_to_many_threads`.
     freed: AtomicUsize,
     state: Mutex<State>,
@@ -281,7 +281,7 @@ impl Watermark {
         taken
     }
 
-    /// How many threads that wait for their own appends were woken since the last call.
+    /// How many threads of crowds were woken since the last call.
     pub(crate) fn take_freed(&self) -> usize {
         self.freed.swap(0, Ordering::Relaxed)
     }
@@ -370,16 +370,28 @@ impl Watermark {
             return false;
         }
         let durable = self.durable();
+        // A crowd that somebody joined just as he was served is not told by who served him, and he goes without leading:
+        // whoever raises `durable` comes here then, and the rest of it is woken to look again.
+        let served = self.take(|state| Reached {
+            waiters: Vec::new(),
+            crowds: state.crowds.take_served(durable),
+        });
+        served.fire();
         let state = self.state.lock();
+        let next = state.crowds.first();
         let asks = |waiter: &Waiter| waiter.asks && waiter.target > durable;
-        !state.crowds.call_one(durable) && state.waiters.iter().any(asks)
+        let others = next.is_none() && state.waiters.iter().any(asks);
+        drop(state);
+        next.inspect(|crowd| crowd.call_one());
+        others
     }
 
     /// Sleeps until all before `target` of era `era` is durable, anything else ends the waiting, or, while `led` says that
     /// nobody leads, at once: whoever leads then [hands over](Self::hand_over) to one who sleeps here.
     pub(crate) fn sleep(&self, target: u64, era: u64, led: impl FnOnce() -> bool) {
         let mut state = self.state.lock();
-        if state.failed.is_some() || state.closed || self.era() != era {
+        let served = self.durable() >= target;
+        if served || state.failed.is_some() || state.closed || self.era() != era {
             return;
         }
         let crowd = state.crowds.join(target);

@@ -2,7 +2,8 @@
 //!
 //! To wake 64 threads one by one takes the leader longer than a sync, and the disk has nothing to do meanwhile. So those
 //! who wait for the same sync are a crowd: one place to sleep, one call that wakes all of it. Who comes while
-//! a sync runs that is too early for it is of the next crowd, so that nobody is woken for nothing.
+//! a sync runs that is too early for it is of the next crowd. A crowd that has one member who is served is woken whole: the
+//! others look again.
 
 use crate::sync::{self, Arc, Condvar, Mutex};
 
@@ -39,7 +40,7 @@ impl Crowd {
         self.condvar.notify_all();
     }
 
-    fn call_one(&self) {
+    pub(super) fn call_one(&self) {
         self.state.lock().called += 1;
         self.condvar.notify_one();
     }
@@ -60,6 +61,7 @@ impl Crowd {
 pub(super) struct Gathered {
     crowd: Arc<Crowd>,
     members: usize,
+    /// Nobody in it waits for less; who did may be gone.
     lowest: u64,
     /// Whose target is above is of a later one: the sync that this one waits for has begun.
     highest: u64,
@@ -109,7 +111,7 @@ impl Crowds {
         }
     }
 
-    /// Takes out those that have a member who is served, now that all before `durable` is.
+    /// Takes out those in which somebody waits, or did, for no more than is durable.
     pub(super) fn take_served(&mut self, durable: u64) -> Vec<Gathered> {
         self.0.extract_if(.., |gathered| gathered.lowest <= durable).collect()
     }
@@ -118,10 +120,9 @@ impl Crowds {
         std::mem::take(&mut self.0)
     }
 
-    /// Wakes one who is not served, if there is one, to lead.
-    pub(super) fn call_one(&self, durable: u64) -> bool {
-        let wanting = self.0.iter().find(|gathered| gathered.lowest > durable);
-        wanting.inspect(|gathered| gathered.crowd.call_one()).is_some()
+    /// The one whose sync comes first.
+    pub(super) fn first(&self) -> Option<Arc<Crowd>> {
+        self.0.first().map(|gathered| Arc::clone(&gathered.crowd))
     }
 }
 

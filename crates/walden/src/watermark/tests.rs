@@ -70,6 +70,7 @@ fn only_who_asked_is_handed_the_lead() {
     assert!(!mark.hand_over());
     assert_eq!((crowd.called(), crowd.is_served(), *follower.woken.lock()), (1, false, false));
     assert!(!crowd.sleep(), "called to lead, not served");
+    assert_eq!(crowd.called(), 0);
     mark.leave(&crowd);
     assert!(mark.hand_over(), "who led is gone");
 }
@@ -84,7 +85,7 @@ fn a_callback_that_panics_keeps_nobody_asleep() {
     let crowd = join(&mark, 2);
     mark.raise_written(2);
     mark.raise_durable(2);
-    assert!(*parker.woken.lock() && crowd.sleep() && !in_callback());
+    assert!(*parker.woken.lock() && crowd.is_served() && !in_callback());
 }
 
 fn join(mark: &Watermark, target: u64) -> Arc<Crowd> {
@@ -116,7 +117,27 @@ fn those_who_wait_for_the_same_sync_are_woken_together() {
     mark.leave(&late);
     assert_eq!(mark.waiters(), 1);
     mark.fail(&Error::new(ErrorKind::Poisoned, "x"));
-    assert!(later.sleep());
+    assert!(later.is_served());
+    assert_eq!(mark.waiters(), 0);
+}
+
+/// Somebody joins just as he is served, and goes without leading: those he joined are not forgotten.
+#[test]
+fn who_is_served_as_he_comes_keeps_nobody_asleep() {
+    let mark = Watermark::new(1);
+    mark.raise_appended(3);
+    mark.raise_written(3);
+    mark.raise_durable(2);
+    let other = join(&mark, 3);
+    mark.sleep(2, 0, || true);
+    assert!(!mark.hand_over());
+    assert_eq!((other.called(), other.is_served()), (1, false));
+    // As that, but raised by who saw nobody wait, after he had looked.
+    let late = join(&mark, 2);
+    assert!(Arc::ptr_eq(&late, &other));
+    mark.leave(&late);
+    assert!(!mark.hand_over());
+    assert!(other.is_served(), "woken to look again");
     assert_eq!(mark.waiters(), 0);
 }
 
@@ -133,6 +154,7 @@ fn the_lead_is_not_handed_to_who_is_served() {
     mark.durable.store(3, Ordering::SeqCst);
     assert!(!mark.hand_over());
     assert_eq!((served.called(), waiting.called()), (0, 1));
+    assert!(served.is_served() && !waiting.is_served());
 }
 
 #[test]
