@@ -233,7 +233,8 @@ impl Watermark {
         self.wake_reached(Level::Written);
     }
 
-    /// Called by the leader of a group commit, and by who seals: both hold back cuts.
+    /// Called by the leader of a group commit, and by who seals: both hold back cuts. [`hand_over`](Self::hand_over)
+    /// has to follow, as it does when the leader goes: somebody called to lead may have got what he waits for by this.
     pub(crate) fn raise_durable(&self, next_seq: u64) {
         assert!(next_seq <= self.written(), "durable ≤ written");
         if self.durable.fetch_max(next_seq, Ordering::SeqCst) < next_seq {
@@ -362,32 +363,32 @@ impl Watermark {
         drop(gone);
     }
 
-    /// Someone who asked for durability while nobody leads: a thread of a crowd is woken; `true` if only
+    /// Someone who asked for durability while nobody leads: a thread of a crowd is woken to lead; `true` if only
     /// others asked, so that the sync thread has to. Followers ask for nothing: woken to lead, one would
     /// let those who did wait for ever.
+    ///
+    /// A crowd that somebody joined just as he was served may not be told of it, and he goes without leading: the rest of it is
+    /// woken here, to look again.
     pub(crate) fn hand_over(&self) -> bool {
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return false;
         }
         let durable = self.durable();
-        // A crowd that somebody joined just as he was served is not told by who served him, and he goes without leading:
-        // whoever raises `durable` comes here then, and the rest of it is woken to look again.
-        let served = self.take(|state| Reached {
-            waiters: Vec::new(),
-            crowds: state.crowds.take_served(durable),
-        });
-        served.fire();
-        let state = self.state.lock();
-        let next = state.crowds.first();
         let asks = |waiter: &Waiter| waiter.asks && waiter.target > durable;
-        let others = next.is_none() && state.waiters.iter().any(asks);
-        drop(state);
+        let (mut next, mut others) = (None, false);
+        self.take(|state| {
+            let crowds = state.crowds.take_served(durable);
+            next = state.crowds.first();
+            others = next.is_none() && state.waiters.iter().any(asks);
+            Reached { waiters: Vec::new(), crowds }
+        })
+        .fire();
         next.inspect(|crowd| crowd.call_one());
         others
     }
 
-    /// Sleeps until all before `target` of era `era` is durable, anything else ends the waiting, or, while `led` says that
-    /// nobody leads, at once: whoever leads then [hands over](Self::hand_over) to one who sleeps here.
+    /// Sleeps until there may be something to look at: all before `target` of era `era` is durable, anything else ended the
+    /// waiting, or this thread is [called to lead](Self::hand_over). Does not sleep where `led` says that nobody leads.
     pub(crate) fn sleep(&self, target: u64, era: u64, led: impl FnOnce() -> bool) {
         let mut state = self.state.lock();
         let served = self.durable() >= target;

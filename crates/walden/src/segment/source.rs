@@ -25,7 +25,7 @@ pub(crate) const ONE_RECORD: u64 = 8 << 10;
 
 /// A window lies in memory as the file does in its pages, up to a multiple of this. Processors copy a string that lies up
 /// to 31 bytes further in its page than what it is copied from five times as slowly (AMD's Zen 3), and where records' lengths
-/// divide a page, each window would be such a one.
+/// divide a page, all windows of a log would be such ones, or none.
 const LINE: usize = 64;
 
 /// What stands at a place of a segment.
@@ -213,9 +213,10 @@ impl RecordSource {
 
     fn fill(&mut self, offset: u64, len: u64, limit: u64) -> io::Result<()> {
         let want = num::index(len.max(self.read_ahead.min(limit.saturating_sub(offset))));
+        let room = want.saturating_add(LINE);
         let mut buf = match std::mem::take(&mut self.buf).try_into_mut() {
-            Ok(buf) if buf.len() >= want + LINE => buf,
-            Ok(_) | Err(_) => BytesMut::zeroed(want + LINE),
+            Ok(buf) if buf.len() >= room => buf,
+            Ok(_) | Err(_) => BytesMut::zeroed(room),
         };
         self.valid = 0;
         self.start = offset;

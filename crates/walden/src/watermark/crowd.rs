@@ -2,7 +2,7 @@
 //!
 //! To wake 64 threads one by one takes the leader longer than a sync, and the disk has nothing to do meanwhile. So those
 //! who wait for the same sync are a crowd: one place to sleep, one call that wakes all of it. Who comes while
-//! a sync runs that is too early for it is of the next crowd. A crowd that has one member who is served is woken whole: the
+//! a sync runs that is too early for it is of the next crowd, if anybody waits for that one. A crowd that has one member who is served is woken whole: the
 //! others look again.
 
 use crate::sync::{self, Arc, Condvar, Mutex};
@@ -16,7 +16,7 @@ pub(crate) struct Crowd {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The waiting is over, for all.
+    /// All are to look again: those who are served, and who is in the crowd with them.
     served: bool,
     /// So many are wanted to lead.
     called: usize,

@@ -12,8 +12,9 @@
 //!
 //! Whichever comes second sees the other's step, so that no one sleeps with nobody to lead.
 //! Before a leader syncs, it waits a little for those few whom the last sync served (`gather`).
-//! A leader that fails has latched the cause, which wakes all; one that panics frees leadership as its
-//! guard is dropped.
+//! A leader that fails has latched the cause, which wakes all, but on a full disk: then the next one tries, and learns that.
+//! One that panics frees leadership as its guard is dropped. Whoever raises `durable` hands over afterwards, since one who was
+//! called to lead may have got what it waited for by that.
 
 use std::time::Duration;
 
