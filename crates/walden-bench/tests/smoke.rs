@@ -81,3 +81,22 @@ fn a_peer_that_is_a_program_stands_beside_the_others() {
     assert!(page.contains(row), "{page}");
     assert!(page.contains("| hungpdn/wal (Go) 1.2.3 |"), "{page}");
 }
+
+/// The page in `docs/` is written by hand around the tables of a run: they are those of the files that lie beside it.
+#[test]
+fn the_page_in_the_docs_is_of_the_files_beside_it() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let files = ["results", "sweeps", "sustained"]
+        .map(|name| text(&docs.join(format!("benchmarks/{name}.json"))));
+    let dir = tempfile::tempdir().unwrap();
+    let [results, sweeps, sustained] = &files;
+    let reported = bench(&["report", results, sweeps, sustained, "--out", &text(dir.path())]);
+    assert!(reported.status.success(), "{}", String::from_utf8_lossy(&reported.stderr));
+    let page = std::fs::read_to_string(docs.join("benchmarks.md")).unwrap();
+    let report = String::from_utf8(reported.stdout).unwrap();
+    let rows: Vec<_> = report.lines().filter(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 100, "{} rows", rows.len());
+    for row in rows {
+        assert!(page.lines().any(|line| line == row), "docs/benchmarks.md has no row {row}");
+    }
+}
