@@ -24,7 +24,7 @@ struct State {
 
 impl Crowd {
     /// Sleeps until all are woken, or this one is called; what came before is not lost. True: all are.
-    pub(crate) fn sleep(&self) -> bool {
+    pub(super) fn sleep(&self) -> bool {
         let mut state = self.state.lock();
         while !state.served && state.called == 0 {
             state = sync::wait(&self.condvar, state);

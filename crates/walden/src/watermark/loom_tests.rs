@@ -1,14 +1,7 @@
 //! Every order of a few steps, under loom.
 
+use super::tests::raised;
 use super::*;
-
-fn raised(next_seq: u64, durable: u64) -> Arc<Watermark> {
-    let mark = Watermark::new(1);
-    mark.raise_appended(next_seq);
-    mark.raise_written(next_seq);
-    mark.raise_durable(durable);
-    Arc::new(mark)
-}
 
 /// A waiter counts itself in and looks; a raiser raises and looks: one of the two sees the other.
 fn raise_and_wait(level: Level, raise: fn(&Watermark)) {

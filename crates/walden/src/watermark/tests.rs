@@ -1,11 +1,17 @@
 use super::*;
 
+/// All before `next_seq` is written, and before `durable` durable.
+pub(super) fn raised(next_seq: u64, durable: u64) -> Arc<Watermark> {
+    let mark = Watermark::new(1);
+    mark.raise_appended(next_seq);
+    mark.raise_written(next_seq);
+    mark.raise_durable(durable);
+    Arc::new(mark)
+}
+
 #[test]
 fn reached_failed_closed() {
-    let mark = Watermark::new(1);
-    mark.raise_appended(5);
-    mark.raise_written(5);
-    mark.raise_durable(3);
+    let mark = raised(5, 3);
     assert!(matches!(mark.reached(Level::Durable, 3, 0), Some(Ok(()))));
     assert!(mark.reached(Level::Durable, 4, 0).is_none());
     mark.fail(&Error::new(ErrorKind::Poisoned, "x"));
@@ -16,9 +22,7 @@ fn reached_failed_closed() {
 /// Who writes holds the write lock, and a callback may read, which takes it: so that is left to who made it durable.
 #[test]
 fn who_writes_runs_no_callback() {
-    let mark = Watermark::new(1);
-    mark.raise_appended(3);
-    mark.raise_written(3);
+    let mark = raised(3, 1);
     let called = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&called);
     let call = move || {
@@ -35,10 +39,7 @@ fn who_writes_runs_no_callback() {
 
 #[test]
 fn a_cut_fails_what_is_behind_it_for_ever() {
-    let mark = Watermark::new(1);
-    mark.raise_appended(10);
-    mark.raise_written(10);
-    mark.raise_durable(10);
+    let mark = raised(10, 10);
     mark.cut(5, 5);
     assert_eq!((mark.durable(), mark.written(), mark.appended()), (5, 5, 5));
     assert!(matches!(mark.reached(Level::Durable, 5, 0), Some(Ok(()))));
@@ -98,9 +99,7 @@ fn join(mark: &Watermark, target: u64) -> Arc<Crowd> {
 /// A sync that has begun serves those who came before it; who comes later is not woken by its end.
 #[test]
 fn those_who_wait_for_the_same_sync_are_woken_together() {
-    let mark = Watermark::new(1);
-    mark.raise_appended(10);
-    mark.raise_written(10);
+    let mark = raised(10, 1);
     let early = [2, 4, 3].map(|target| join(&mark, target));
     mark.begin_sync(4);
     let (late, behind) = (join(&mark, 5), join(&mark, 4));
@@ -124,10 +123,7 @@ fn those_who_wait_for_the_same_sync_are_woken_together() {
 /// Somebody joins just as he is served, and goes without leading: those he joined are not forgotten.
 #[test]
 fn who_is_served_as_he_comes_keeps_nobody_asleep() {
-    let mark = Watermark::new(1);
-    mark.raise_appended(3);
-    mark.raise_written(3);
-    mark.raise_durable(2);
+    let mark = raised(3, 2);
     let other = join(&mark, 3);
     mark.sleep(2, 0, || true);
     assert!(!mark.hand_over());
@@ -144,9 +140,7 @@ fn who_is_served_as_he_comes_keeps_nobody_asleep() {
 /// The lead goes to who is not served: who is may be on its way, and would not lead.
 #[test]
 fn the_lead_is_not_handed_to_who_is_served() {
-    let mark = Watermark::new(1);
-    mark.raise_appended(10);
-    mark.raise_written(10);
+    let mark = raised(10, 1);
     let served = join(&mark, 3);
     mark.begin_sync(3);
     let waiting = join(&mark, 5);
@@ -159,10 +153,7 @@ fn the_lead_is_not_handed_to_who_is_served() {
 
 #[test]
 fn nobody_sleeps_without_need() {
-    let mark = Watermark::new(1);
-    mark.raise_appended(3);
-    mark.raise_written(3);
-    mark.raise_durable(2);
+    let mark = raised(3, 2);
     mark.sleep(2, 0, || true);
     mark.sleep(3, 0, || false);
     mark.cut(2, 2);

@@ -276,36 +276,50 @@ impl Log {
 mod loom_tests {
     use super::*;
 
-    /// A leader goes, and someone comes to wait: one of the two sees the other, and no one sleeps with nobody
-    /// to lead.
+    type Shared = Arc<(Watermark, Leadership)>;
+
+    /// All before 3 is written, and somebody leads.
+    fn led() -> Shared {
+        let (watermark, leadership) = (Watermark::new(1), Leadership::default());
+        watermark.raise_appended(3);
+        watermark.raise_written(3);
+        assert!(leadership.try_take());
+        Arc::new((watermark, leadership))
+    }
+
+    /// The leader goes, once all before `next_seq` is durable.
+    fn go((watermark, leadership): &(Watermark, Leadership), next_seq: u64) {
+        watermark.begin_sync(next_seq);
+        watermark.raise_durable(next_seq);
+        leadership.free();
+        watermark.hand_over();
+    }
+
+    /// Waits for `target` as [`Log::wait_durable`] does, leading where nobody does.
+    fn waiter(shared: &Shared, target: u64) -> loom::thread::JoinHandle<()> {
+        let shared = Arc::clone(shared);
+        loom::thread::spawn(move || {
+            let (watermark, leadership) = &*shared;
+            while watermark.reached(Level::Durable, target, 0).is_none() {
+                if leadership.try_take() {
+                    go(&shared, 3);
+                } else {
+                    leadership.sleep(watermark, target, 0);
+                }
+            }
+        })
+    }
+
+    /// A leader goes after a round that came too early for someone who comes to wait: one of the two sees the other, and no one
+    /// sleeps with nobody to lead.
     #[test]
     fn loom_leadership_is_handed_over() {
         loom::model(|| {
-            let shared = Arc::new((Watermark::new(1), Leadership::default()));
-            let (watermark, leadership) = &*shared;
-            watermark.raise_appended(3);
-            watermark.raise_written(3);
-            assert!(leadership.try_take());
-            let waiting = loom::thread::spawn({
-                let shared = Arc::clone(&shared);
-                move || {
-                    let (watermark, leadership) = &*shared;
-                    while watermark.reached(Level::Durable, 3, 0).is_none() {
-                        if leadership.try_take() {
-                            watermark.raise_durable(3);
-                            leadership.free();
-                        } else {
-                            leadership.sleep(watermark, 3, 0);
-                        }
-                    }
-                }
-            });
-            // A round that came too early for who waits.
-            watermark.raise_durable(2);
-            leadership.free();
-            watermark.hand_over();
+            let shared = led();
+            let waiting = waiter(&shared, 3);
+            go(&shared, 2);
             waiting.join().unwrap();
-            assert_eq!(watermark.waiters(), 0);
+            assert_eq!(shared.0.waiters(), 0);
         });
     }
 
@@ -314,32 +328,11 @@ mod loom_tests {
     #[test]
     fn loom_who_is_served_forgets_nobody() {
         loom::model(|| {
-            let shared = Arc::new((Watermark::new(1), Leadership::default()));
-            let (watermark, leadership) = &*shared;
-            watermark.raise_appended(3);
-            watermark.raise_written(3);
-            assert!(leadership.try_take());
-            let waiting = [2, 3].map(|target| {
-                let shared = Arc::clone(&shared);
-                loom::thread::spawn(move || {
-                    let (watermark, leadership) = &*shared;
-                    while watermark.reached(Level::Durable, target, 0).is_none() {
-                        if leadership.try_take() {
-                            watermark.raise_durable(3);
-                            leadership.free();
-                            watermark.hand_over();
-                        } else {
-                            leadership.sleep(watermark, target, 0);
-                        }
-                    }
-                })
-            });
-            watermark.begin_sync(2);
-            watermark.raise_durable(2);
-            leadership.free();
-            watermark.hand_over();
+            let shared = led();
+            let waiting = [2, 3].map(|target| waiter(&shared, target));
+            go(&shared, 2);
             waiting.into_iter().for_each(|thread| thread.join().unwrap());
-            assert_eq!(watermark.waiters(), 0);
+            assert_eq!(shared.0.waiters(), 0);
         });
     }
 
