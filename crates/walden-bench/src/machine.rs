@@ -58,15 +58,19 @@ fn output(program: &str, args: &[&str]) -> String {
         .unwrap_or_default()
 }
 
-/// The type and options of the mount that holds `dir`: the one with the longest path.
+/// The type of the filesystem that holds `dir` (by the mount with the longest path), and the options of the mount and the
+/// filesystem: whether it tells the disk of what it frees (`discard`) is one of the latter.
 fn filesystem(mounts: &str, dir: &Path) -> String {
     let Ok(dir) = dir.canonicalize() else { return String::new() };
     let mount = |line: &str| -> Option<(usize, String)> {
         let (left, right) = line.split_once(" - ")?;
         let mut left = left.split(' ').skip(4);
         let (point, options) = (left.next()?, left.next()?);
-        let kind = right.split(' ').next()?;
-        dir.starts_with(point).then(|| (point.len(), format!("{kind} ({options})")))
+        let mut right = right.split(' ');
+        let (kind, _, own) = (right.next()?, right.next()?, right.next()?);
+        let mut all: Vec<_> = options.split(',').collect();
+        all.extend(own.split(',').filter(|option| !options.split(',').any(|one| one == *option)));
+        dir.starts_with(point).then(|| (point.len(), format!("{kind} ({})", all.join(","))))
     };
     mounts.lines().filter_map(mount).max().map(|(_, name)| name).unwrap_or_default()
 }
@@ -143,12 +147,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let point = dir.path().canonicalize().unwrap();
         let mounts = format!(
-            "1 0 8:1 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+            "1 0 8:1 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n\
              2 1 8:2 / {} rw,noatime - xfs /dev/vdb rw\n3 1 0:5 / /proc rw - proc proc rw\n",
             point.display()
         );
         assert_eq!(filesystem(&mounts, dir.path()), "xfs (rw,noatime)");
-        assert_eq!(filesystem(&mounts, Path::new("/")), "ext4 (rw,relatime)");
+        assert_eq!(filesystem(&mounts, Path::new("/")), "ext4 (rw,relatime,discard)");
     }
 
     #[test]

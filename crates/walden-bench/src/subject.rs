@@ -67,6 +67,8 @@ pub(crate) enum Bare {
     Blocks,
     /// The same past the page cache (`O_DIRECT`): what the disk takes.
     Direct,
+    /// As `Direct`, into files of 64 MiB, of which those that are more than 8 GiB behind are removed.
+    Rotating,
 }
 
 /// The peers.
@@ -183,9 +185,11 @@ pub(crate) enum Subject {
     /// Opening, after a clean close or after appending 32 MiB and `kill -9`.
     Open { fixture: Fixture },
     /// One thread appends at fixed moments, another follows.
-    Follow { rate: u32 },
+    Follow { rate: u32, engine: Engine },
     /// One thread hands a moment to another that sleeps.
     HandOver { rate: u32 },
+    /// The same by way of a file, which the one writes to and the other reads.
+    HandOverByFile { rate: u32 },
     /// A follower of a log to which nothing is appended.
     Idle,
 }

@@ -139,6 +139,9 @@ pub enum Maintenance {
 }
 
 /// What may be removed at the front of the log. Whole sealed segments go, never the active one.
+///
+/// A filesystem that is mounted with `discard` tells the disk of each segment that is removed, which can make the disk slower for
+/// the appends, too (`docs/benchmarks.md`): `fstrim`, now and then, does that without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
     max_age: Option<Duration>,

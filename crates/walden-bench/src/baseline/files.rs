@@ -1,12 +1,10 @@
-//! Loops of `write` and `pwrite`.
+//! Loops of `write` and `pwrite` that encode records.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-
-use rustix::fs::OFlags;
 
 use super::encode;
 use crate::figures::Result;
@@ -14,12 +12,6 @@ use crate::store::{Store, Worker};
 
 /// Space made ready: what two segments of `Config::durable()` take.
 const SPACE: u64 = 20 << 20;
-
-/// `Blocks` begins again here, so that a minute does not fill the disk.
-const BLOCKS_WRAP: u64 = 8 << 30;
-
-/// What `O_DIRECT` wants addresses, offsets and lengths to be multiples of, on any disk of today.
-const SECTORS: usize = 4096;
 
 /// Fills `len` bytes with zeros, 4 KiB at a time: larger writes leave large folios in the page cache, and small
 /// overwrites are then slower.
@@ -167,76 +159,6 @@ impl Worker for SharedWorker<'_> {
         if buffer.len() > self.0.hold {
             (&self.0.file).write_all(buffer)?;
             buffer.clear();
-        }
-        Ok(())
-    }
-}
-
-/// One thread, the payload alone and nothing computed; past the page cache it is the disk's own rate.
-pub(super) struct Blocks {
-    file: File,
-    direct: bool,
-}
-
-impl Blocks {
-    pub(super) fn create(path: &Path, direct: bool) -> Result<Self> {
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        if direct {
-            options.custom_flags(OFlags::DIRECT.bits().cast_signed());
-        }
-        Ok(Self { file: options.open(path)?, direct })
-    }
-}
-
-impl Store for Blocks {
-    fn worker(&self) -> Result<Box<dyn Worker + '_>> {
-        Ok(Box::new(BlocksWorker { store: self, at: 0, aligned: Vec::new() }))
-    }
-
-    fn finish(&self) -> Result<()> {
-        Ok(self.file.sync_data()?)
-    }
-}
-
-struct BlocksWorker<'a> {
-    store: &'a Blocks,
-    at: u64,
-    /// Holds a payload from a border of [`SECTORS`] on.
-    aligned: Vec<u8>,
-}
-
-impl BlocksWorker<'_> {
-    /// The payload from an address that `O_DIRECT` takes, with zeros behind it up to such a length.
-    fn align(&mut self, payload: &[u8]) -> &[u8] {
-        let len = payload.len().next_multiple_of(SECTORS);
-        if self.aligned.len() < len + SECTORS {
-            self.aligned = vec![0; len + SECTORS];
-        }
-        let from = self.aligned.as_ptr().align_offset(SECTORS);
-        let place = self.aligned.get_mut(from..from + len).unwrap_or_default();
-        if let Some(start) = place.get_mut(..payload.len()) {
-            start.copy_from_slice(payload);
-        }
-        place
-    }
-}
-
-impl Worker for BlocksWorker<'_> {
-    fn append(&mut self, payload: &[u8]) -> Result<()> {
-        self.append_batch(&[payload])
-    }
-
-    fn append_batch(&mut self, entries: &[&[u8]]) -> Result<()> {
-        for entry in entries {
-            let (store, at) = (self.store, self.at);
-            let bytes = if store.direct { self.align(entry) } else { entry };
-            store.file.write_all_at(bytes, at)?;
-            let len = bytes.len() as u64;
-            self.at += len;
-            if self.at >= BLOCKS_WRAP {
-                self.at = 0;
-            }
         }
         Ok(())
     }

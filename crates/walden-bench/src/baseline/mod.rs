@@ -1,5 +1,6 @@
 //! The bare loops: the least that a log with this format could do.
 
+mod blocks;
 mod files;
 mod group;
 mod mapping;
@@ -23,8 +24,9 @@ pub(crate) fn open(dir: &Path, bare: Bare) -> Result<Box<dyn Store>> {
         Bare::Prewritten => Box::new(files::Prewritten::create(&path)?),
         Bare::Buffered => Box::new(files::Shared::create(&path, 64 << 10)?),
         Bare::Mutex => Box::new(files::Shared::create(&path, 0)?),
-        Bare::Blocks => Box::new(files::Blocks::create(&path, false)?),
-        Bare::Direct => Box::new(files::Blocks::create(&path, true)?),
+        Bare::Blocks => Box::new(blocks::Blocks::create(&path, false)?),
+        Bare::Direct => Box::new(blocks::Blocks::create(&path, true)?),
+        Bare::Rotating => Box::new(blocks::Rotating::create(path, 64 << 20, blocks::KEPT)),
         Bare::Mapping => Box::new(mapping::Mapping::create(&path)?),
         Bare::Group => Box::new(group::Group::create(&path, false)?),
         Bare::GroupPrewritten => Box::new(group::Group::create(&path, true)?),
@@ -81,6 +83,25 @@ mod tests {
     }
 
     #[test]
+    fn the_rotating_loop_removes_what_is_too_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let (each, kept) = (64 << 10, 256 << 10);
+        let store = blocks::Rotating::create(dir.path().join("bare"), each, kept);
+        let mut worker = store.worker().unwrap();
+        // A file holds one of these, and not two.
+        let payload = noise(33 << 10);
+        for _ in 0..7 {
+            worker.append(&payload).unwrap();
+        }
+        let mut names: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["bare.3", "bare.4", "bare.5", "bare.6"]);
+    }
+
+    #[test]
     fn every_bare_store_takes_appends_and_batches() {
         for bare in [
             Bare::Write,
@@ -93,6 +114,7 @@ mod tests {
             Bare::GroupPrewritten,
             Bare::Blocks,
             Bare::Direct,
+            Bare::Rotating,
         ] {
             let dir = tempfile::tempdir().unwrap();
             let store = open(dir.path(), bare).unwrap();

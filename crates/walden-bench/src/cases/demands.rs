@@ -63,11 +63,12 @@ fn handed_over(sizes: &Sizes) -> Vec<Case> {
 }
 
 /// The disk's rate is measured past the page cache in the same rounds: a loop through the cache overwrites there what
-/// the disk has not taken yet. What is left in the cache is synced in the end.
+/// the disk has not taken yet. What is left in the cache is synced in the end. A log that keeps so much removes as much as it
+/// writes, so a loop that does that stands beside it, too.
 fn sustained() -> Case {
     let ours = |engine| Store::Walden(Walden::new(Strategy::OsCache, engine).retain(8 << 10));
     let sustained = |store, payload, batch| Subject::Sustained { store, payload, batch };
-    let (disk, cached) = (3, 4);
+    let (disk, cached, rotating) = (3, 4, 5);
     let mut case = case("sustained, OsCache")
         .figure(DISK_RATE)
         .entry("Walden mmap, single, 128 B", sustained(ours(Engine::Mmap), 128, 1))
@@ -75,14 +76,16 @@ fn sustained() -> Case {
         .entry("Walden os, 64 KiB", sustained(ours(Engine::Os), 64 << 10, 1))
         .entry("`write` of 1 MiB, `O_DIRECT`", sustained(bare(Bare::Direct), 1 << 20, 1))
         .entry("`write` of 1 MiB", sustained(bare(Bare::Blocks), 1 << 20, 1))
+        .entry(
+            "`write` of 1 MiB, `O_DIRECT`, old files removed",
+            sustained(bare(Bare::Rotating), 1 << 20, 1),
+        )
         .lasting(60.0, 3);
     for mine in 0..disk {
-        case = case.want(DISK_RATE, mine, disk, Bound::Times(0.8)).want(
-            PAUSE,
-            mine,
-            cached,
-            Bound::WithinMore(50.0),
-        );
+        case = case
+            .want(DISK_RATE, mine, disk, Bound::Times(0.8))
+            .want(DISK_RATE, mine, rotating, Bound::Shown)
+            .want(PAUSE, mine, cached, Bound::WithinMore(50.0));
     }
     case
 }
@@ -287,12 +290,19 @@ fn following() -> Vec<Case> {
     vec![
         case("follower, 10,000 appends/s, append to held")
             .figure("p50_us")
-            .entry(WALDEN, Subject::Follow { rate: 10_000 })
+            .entry("Walden, os", Subject::Follow { rate: 10_000, engine: Engine::Os })
             .beside(
                 "wake-up of a thread alone",
                 Subject::HandOver { rate: 10_000 },
                 Bound::WithinMore(5.0),
-            ),
+            )
+            .beside(
+                "`write`, wake-up, `read`",
+                Subject::HandOverByFile { rate: 10_000 },
+                Bound::Shown,
+            )
+            .entry("Walden, mmap", Subject::Follow { rate: 10_000, engine: Engine::Mmap })
+            .want("p50_us", 3, 1, Bound::Shown),
         case("follower, idle").figure(CPU).entry(WALDEN, Subject::Idle).want(
             CPU,
             0,

@@ -62,8 +62,9 @@ fn run(subject: &Subject, place: &Place) -> Result<Figures> {
         Subject::Get { fixture } => read::random(place, &fixture, false),
         Subject::Seek { fixture } => read::random(place, &fixture, true),
         Subject::Open { fixture } => open::open(place, &fixture),
-        Subject::Follow { rate } => follow::follow(dir, seconds, rate),
-        Subject::HandOver { rate } => follow::hand_over(seconds, rate),
+        Subject::Follow { rate, engine } => follow::follow(dir, seconds, rate, engine),
+        Subject::HandOver { rate } => follow::hand_over(None, seconds, rate),
+        Subject::HandOverByFile { rate } => follow::hand_over(Some(dir), seconds, rate),
         Subject::Idle => follow::idle(dir, seconds),
     }
 }
