@@ -2,6 +2,7 @@ use std::io;
 use std::time::SystemTime;
 
 use super::*;
+#[cfg(not(walden_model))]
 use crate::num;
 use crate::storage::{Access, DirEntry, Storage};
 
