@@ -31,7 +31,9 @@ pub(crate) trait Worker {
 /// Makes a fresh store in `dir`.
 pub(crate) fn open(dir: &Path, store: &subject::Store) -> Result<Box<dyn Store>> {
     match store {
-        subject::Store::Walden(settings) => Ok(Box::new(WaldenStore::open(dir, settings)?)),
+        subject::Store::Walden(settings) => {
+            Ok(Box::new(WaldenStore { wal: open_walden(dir, settings)? }))
+        }
         subject::Store::Bare(bare) => baseline::open(dir, *bare),
         subject::Store::Peer { peer, durable } => peers::open(dir, *peer, *durable),
     }
@@ -57,19 +59,18 @@ pub(crate) fn config(settings: &subject::Walden) -> walden::Config {
     config
 }
 
-struct WaldenStore {
-    wal: walden::Wal,
+/// A fresh log in `dir` with these settings.
+pub(crate) fn open_walden(dir: &Path, settings: &subject::Walden) -> Result<walden::Wal> {
+    let wal = walden::Wal::open(dir.join("walden"), config(settings))?;
+    // Or figures of the one engine would stand under the name of the other.
+    if settings.engine == subject::Engine::Mmap && !wal.stats().mapped {
+        return Err("records cannot be mapped on this filesystem".into());
+    }
+    Ok(wal)
 }
 
-impl WaldenStore {
-    fn open(dir: &Path, settings: &subject::Walden) -> Result<Self> {
-        let wal = walden::Wal::open(dir.join("walden"), config(settings))?;
-        // Or figures of the one engine would stand under the name of the other.
-        if settings.engine == subject::Engine::Mmap && !wal.stats().mapped {
-            return Err("records cannot be mapped on this filesystem".into());
-        }
-        Ok(Self { wal })
-    }
+struct WaldenStore {
+    wal: walden::Wal,
 }
 
 impl Store for WaldenStore {

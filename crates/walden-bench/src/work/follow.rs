@@ -25,8 +25,7 @@ fn nanos(origin: Instant) -> u64 {
 /// One thread appends 128 B at fixed moments, another follows. A latency counts from the call of `append` to the
 /// entry being held.
 pub(super) fn follow(dir: &Path, seconds: f64, rate: u32, engine: Engine) -> Result<Figures> {
-    let settings = subject::Walden::new(Strategy::OsCache, engine);
-    let wal = Wal::open(dir.join("walden"), store::config(&settings))?;
+    let wal = store::open_walden(dir, &subject::Walden::new(Strategy::OsCache, engine))?;
     let mut follower = wal.follow(wal.next_seq())?;
     let origin = Instant::now();
     let latencies = std::thread::scope(|scope| -> Result<Latencies> {
